@@ -1,0 +1,77 @@
+"""Builds the Cython extensions. Everything else about the package stands in pyproject.toml.
+
+An extension that cannot be built does not stop the install: it is tried again without OpenMP, and if that fails too,
+the reason is written into its package as `build_report.json`, from where `convback backends` shows it.
+
+`CONVBACK_DEBUG_BUILD=1` builds with every check of Cython on and without optimisation.
+"""
+
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from Cython.Build import cythonize
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+DEBUG = os.environ.get("CONVBACK_DEBUG_BUILD", "0") not in ("", "0")
+
+EXTENSIONS = [Extension("convback_cython._direct", ["backends/convback_cython/_direct.pyx"], optional=True)]
+REPORT = "build_report.json"
+
+DIRECTIVES = {
+    "language_level": 3,
+    "binding": True,
+    "embedsignature": True,
+    "boundscheck": DEBUG,  # off: each kernel derives its index ranges from the geometry, which the core has checked
+    "wraparound": DEBUG,  # off: no kernel uses a negative index
+    "initializedcheck": DEBUG,  # off: every memoryview is an argument
+    "cdivision": not DEBUG,  # on: divisors are strides and extents, at least 1
+    "overflowcheck": DEBUG,
+    "nonecheck": DEBUG,
+}
+
+UNIX_FLAGS = ["-O0", "-g"] if DEBUG else ["-O3", "-fno-math-errno"]
+MSVC_FLAGS = ["/Od"] if DEBUG else ["/O2"]
+
+
+class OptionalBuildExt(build_ext):
+    """Build with OpenMP, else without, else record why not; never fail."""
+
+    def build_extension(self, ext: Any) -> None:
+        msvc = self.compiler.compiler_type == "msvc"
+        flags, openmp = (MSVC_FLAGS, ["/openmp"]) if msvc else (UNIX_FLAGS, ["-fopenmp"])
+        built = Path(self.build_lib, self.get_ext_filename(ext.name))
+        built.unlink(missing_ok=True)  # one left by an earlier build may be of another source
+        failure = ""
+        for extra in (openmp, []):
+            ext.extra_compile_args = flags + extra
+            ext.extra_link_args = [] if msvc else extra
+            try:
+                super().build_extension(ext)
+                break
+            except Exception as error:  # compilers and linkers fail with several unrelated classes
+                failure = failure or f"{type(error).__name__}: {error}"
+                print(f"convback: {ext.name} with flags {extra} was not built: {error}", file=sys.stderr)
+        built.parent.mkdir(parents=True, exist_ok=True)
+        report = {"error": "" if built.exists() else failure, "openmp": bool(extra), "debug": DEBUG}
+        built.with_name(REPORT).write_text(json.dumps(report) + "\n", encoding="utf-8")
+
+    def copy_extensions_to_source(self) -> None:
+        """For an editable install, whose packages are the source folders."""
+        super().copy_extensions_to_source()
+        for ext in self.extensions:
+            source, built = map(Path, self._get_inplace_equivalent(self.get_finalized_command("build_py"), ext))
+            shutil.copy(built.with_name(REPORT), source.with_name(REPORT))
+            if not built.exists():
+                source.unlink(missing_ok=True)
+
+    def get_outputs(self) -> list[str]:
+        """What was built, for the record of installed files; an extension that failed is not there."""
+        return [path for path in super().get_outputs() if Path(path).exists()]
+
+
+setup(ext_modules=cythonize(EXTENSIONS, compiler_directives=DIRECTIVES), cmdclass={"build_ext": OptionalBuildExt})
