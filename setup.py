@@ -8,6 +8,7 @@ the reason is written into its package as `build_report.json`, from where `convb
 
 import json
 import os
+import platform
 import shutil
 import sys
 from pathlib import Path
@@ -57,7 +58,12 @@ class OptionalBuildExt(build_ext):
                 failure = failure or f"{type(error).__name__}: {error}"
                 print(f"convback: {ext.name} with flags {extra} was not built: {error}", file=sys.stderr)
         built.parent.mkdir(parents=True, exist_ok=True)
-        report = {"error": "" if built.exists() else failure, "openmp": bool(extra), "debug": DEBUG}
+        report = {
+            "error": "" if built.exists() else failure,
+            "isa": f"{platform.machine()} baseline",
+            "openmp": bool(extra),
+            "debug": DEBUG,
+        }
         built.with_name(REPORT).write_text(json.dumps(report) + "\n", encoding="utf-8")
 
     def copy_extensions_to_source(self) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+LONGEST_QUOTE = 200
+
 
 class ConvbackError(Exception):
     """Base class of all errors of convback."""
@@ -34,7 +36,16 @@ class UnsupportedProblem(ConvbackError):
     """The backend that was asked for does not handle this problem, and says why."""
 
 
+def quoted(value: object) -> str:
+    """A value as messages show it: its repr, cut where it is long (an array, say, in place of its shape)."""
+    try:
+        text = repr(value)
+    except Exception:  # of an integer beyond sys.get_int_max_str_digits(), or of a stranger's class
+        text = f"<{type(value).__name__} that cannot be printed>"
+    return text if len(text) <= LONGEST_QUOTE else f"{text[:LONGEST_QUOTE]}..."
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """A sentence, after a space, that suggests the nearest of the known words; nothing where none is near."""
-    near = get_close_matches(word, list(known), n=1)
+    near = get_close_matches(word.lower(), list(known), n=1)
     return f" Did you mean {near[0]!r}?" if near else ""

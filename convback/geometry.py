@@ -24,7 +24,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from convback.errors import ParameterError, ShapeError, did_you_mean
+from convback.errors import ParameterError, ShapeError, did_you_mean, quoted
 
 Shape: TypeAlias = tuple[int, ...]
 PerAxis: TypeAlias = int | Sequence[int]
@@ -196,9 +196,9 @@ def _integer(name: str, value: Any, least: int, error: type[ShapeError | Paramet
             raise TypeError
         number = operator.index(value)
     except TypeError:
-        raise error(f"{name} is {value!r} ({type(value).__name__}); expected an integer") from None
+        raise error(f"{name} is {quoted(value)} ({type(value).__name__}); expected an integer") from None
     if not least <= number < _LARGEST:
-        raise error(f"{name} is {number}; expected an integer of at least {least} and below 2**62")
+        raise error(f"{name} is {quoted(number)}; expected an integer of at least {least} and below 2**62")
     return number
 
 
@@ -210,11 +210,11 @@ def _is_sequence(value: Any) -> bool:
 
 def _shape(name: str, value: Any, layout: str) -> Shape:
     if not _is_sequence(value):
-        raise ShapeError(f"{name} is {value!r}; expected a whole shape, {layout}, such as array.shape")
+        raise ShapeError(f"{name} is {quoted(value)}; expected a whole shape, {layout}, such as array.shape")
     shape = tuple(_integer(f"{name}[{axis}]", extent, 0, ShapeError) for axis, extent in enumerate(value))
     if not 3 <= len(shape) <= 5:
         raise ShapeError(
-            f"{name} is {shape}; expected {layout} with one, two or three spatial axes, so 3 to 5 axes in all"
+            f"{name} is {quoted(shape)}; expected {layout} with one, two or three spatial axes, so 3 to 5 axes in all"
         )
     return shape
 
@@ -230,7 +230,8 @@ def _check_length(name: str, value: Any, rank: int, otherwise: str) -> None:
     if len(value) != rank:
         axes = "axis" if rank == 1 else "axes"
         raise ParameterError(
-            f"{name} is {value!r}, with {len(value)} entries; expected {otherwise} {rank} for {rank} spatial {axes}"
+            f"{name} is {quoted(value)}, with {len(value)} entries; "
+            f"expected {otherwise} {rank} for {rank} spatial {axes}"
         )
 
 
@@ -243,7 +244,8 @@ def _padding(value: Any, x: Shape, kernel: Shape, stride: Shape, dilation: Shape
     if rank == 1 and len(value) == 2 and not any(map(_is_sequence, value)):
         lo, hi = value
         raise ParameterError(
-            f"padding is {value!r}, with 2 entries for 1 spatial axis; for a (lo, hi) pair write padding=(({lo}, {hi}),)"
+            f"padding is {quoted(value)}, with 2 entries for 1 spatial axis; "
+            f"for a (lo, hi) pair write padding=(({quoted(lo)}, {quoted(hi)}),)"
         )
     _check_length("padding", value, rank, "one integer, a word, or")
     return tuple(_pair(f"padding[{axis}]", entry) for axis, entry in enumerate(value))
@@ -254,7 +256,7 @@ def _pair(name: str, entry: Any) -> tuple[int, int]:
         number = _integer(name, entry, 0)
         return number, number
     if len(entry) != 2:
-        raise ParameterError(f"{name} is {entry!r}; expected an integer or a (lo, hi) pair")
+        raise ParameterError(f"{name} is {quoted(entry)}; expected an integer or a (lo, hi) pair")
     return _integer(f"{name}[0]", entry[0], 0), _integer(f"{name}[1]", entry[1], 0)
 
 
@@ -268,7 +270,9 @@ def _padding_of_word(word: str, x: Shape, kernel: Shape, stride: Shape, dilation
         axes = zip(x, kernel, stride, dilation, strict=True)
         return tuple(same_padding(*axis, extra_first=word == "same_lower") for axis in axes)
     known = ", ".join(map(repr, PADDING_WORDS))
-    raise ParameterError(f"padding is {word!r}.{did_you_mean(word, PADDING_WORDS)} Expected {known}, integers or pairs")
+    raise ParameterError(
+        f"padding is {quoted(word)}.{did_you_mean(word, PADDING_WORDS)} Expected {known}, integers or pairs"
+    )
 
 
 def _check_channels(x: Shape, w: Shape, groups: int) -> None:

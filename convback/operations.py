@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from convback import arrays, plans
 from convback.contract import Array
-from convback.errors import ParameterError
+from convback.errors import ParameterError, quoted
 from convback.geometry import Padding, PerAxis
 
 GRADIENTS = ("dx", "dw", "db")
@@ -85,7 +87,8 @@ def conv(
         _check_outs({"out": (plan, out)}, inputs)
     y = plan(out, x, w)
     if b is not None:
-        y += b.reshape(-1, *(1,) * (w.ndim - 2))
+        with np.errstate(all="ignore"):  # as in the backends
+            y += b.reshape(-1, *(1,) * (w.ndim - 2))
     return y
 
 
@@ -266,10 +269,12 @@ def backward(
 
 def _checked_need(need: Any) -> tuple[str, ...]:
     """The needed gradients, in the order of the result."""
-    names = (need,) if isinstance(need, str) else tuple(need)
-    unknown = [name for name in names if name not in GRADIENTS]
-    if unknown or not names:
-        raise ParameterError(f"need is {need!r}; expected some of 'dx', 'dw', 'db', at least one")
+    try:
+        names = (need,) if isinstance(need, str) else tuple(need)
+    except TypeError:  # not iterable
+        names = ()
+    if not names or not all(isinstance(name, str) and name in GRADIENTS for name in names):
+        raise ParameterError(f"need is {quoted(need)}; expected some of 'dx', 'dw', 'db', at least one")
     return tuple(name for name in GRADIENTS if name in names)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from convback import arrays
 from convback.contract import Array, DType, Run, refusal, runner
-from convback.errors import ParameterError, ShapeError, UnsupportedProblem
+from convback.errors import ParameterError, ShapeError, UnsupportedProblem, quoted
 from convback.geometry import ConvGeometry, Shape
 from convback.registry import get_backend
 from convback.selection import checked_accuracy, current_accuracy, current_backend, use_accuracy
@@ -83,10 +83,18 @@ def find(op: str, operands: tuple[Any, ...], shape: Any, parameters: tuple[Any, 
         plan = _prepare(op, operands, shape, parameters, accuracy, backend)
     except (AttributeError, TypeError, ValueError):  # not to be remembered; mostly an error that _prepare explains
         return _prepare(op, operands, shape, parameters, accuracy, backend)
-    if len(_plans) >= CAPACITY:
-        _plans.clear()
-    _plans[key] = plan
+    if _is_plain((shape, parameters)):
+        if len(_plans) >= CAPACITY:
+            _plans.clear()
+        _plans[key] = plan
     return plan
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether it can be known again by its marshalled bytes: of numbers and arrays of NumPy they tell no dtype."""
+    if type(value) in (tuple, list):
+        return all(map(_is_plain, value))
+    return value is None or type(value) in (int, str)
 
 
 def layer(op: str, operands: tuple[Any, ...], shape: Any, parameters: tuple[Any, ...]) -> tuple[ConvGeometry, DType]:
@@ -99,8 +107,8 @@ def layer(op: str, operands: tuple[Any, ...], shape: Any, parameters: tuple[Any,
     geom = ConvGeometry(x_shape, w_shape, *numbers)
     if op != "y":
         arrays.check_shape("dy", a, geom.y_shape, f"which follows from x {geom.x_shape} and w {geom.w_shape}")
-    if mode not in MODES:
-        raise ParameterError(f"mode is {mode!r}; expected 'cross-correlation' or 'convolution'")
+    if not isinstance(mode, str) or mode not in MODES:
+        raise ParameterError(f"mode is {quoted(mode)}; expected 'cross-correlation' or 'convolution'")
     return geom, dtype
 
 

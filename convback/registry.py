@@ -9,7 +9,7 @@ from importlib.metadata import EntryPoint
 from typing import Any
 
 from convback.contract import violations
-from convback.errors import BackendUnavailable, ParameterError, UnknownBackend, did_you_mean
+from convback.errors import BackendUnavailable, ParameterError, UnknownBackend, did_you_mean, quoted
 
 GROUP = "convback.backends"
 
@@ -42,7 +42,7 @@ def get_backend(name: str) -> Any:
         If it cannot be imported, breaks the contract, or is offered by two distributions.
     """
     if not isinstance(name, str):
-        raise ParameterError(f"backend is {name!r} ({type(name).__name__}); expected the name of a backend")
+        raise ParameterError(f"backend is {quoted(name)} ({type(name).__name__}); expected the name of a backend")
     installed = offers()
     if name not in installed:
         raise UnknownBackend(

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 from convback import environment
-from convback.errors import ParameterError
+from convback.errors import ParameterError, quoted
 from convback.registry import get_backend
 
 ACCURACIES = ("fast", "strict")
@@ -91,5 +91,5 @@ def checked_accuracy(accuracy: object) -> str:
         If it is not.
     """
     if not isinstance(accuracy, str) or accuracy not in ACCURACIES:
-        raise ParameterError(f"accuracy is {accuracy!r}; expected 'fast' or 'strict'")
+        raise ParameterError(f"accuracy is {quoted(accuracy)}; expected 'fast' or 'strict'")
     return accuracy

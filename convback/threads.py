@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from convback import environment
-from convback.errors import ParameterError
+from convback.errors import ParameterError, quoted
 
 _chosen: int | None = None
 _forked = False
@@ -17,7 +17,7 @@ def set_num_threads(n: int) -> None:
     Parameters
     ----------
     n : int
-        At least 1.
+        At least 1, and below 2**31.
 
     Raises
     ------
@@ -25,8 +25,8 @@ def set_num_threads(n: int) -> None:
         If `n` is not a positive integer, or is above 1 in a forked child (see `get_num_threads`).
     """
     global _chosen
-    if type(n) is not int or n < 1:
-        raise ParameterError(f"set_num_threads got {n!r}; expected an integer of at least 1")
+    if type(n) is not int or not 1 <= n < 2**31:
+        raise ParameterError(f"set_num_threads got {quoted(n)}; expected an integer of at least 1 and below 2**31")
     if _forked and n > 1:
         raise ParameterError(
             f"set_num_threads got {n} in a forked child, where an OpenMP thread pool cannot be restarted; "

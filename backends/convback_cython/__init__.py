@@ -44,7 +44,8 @@ def supports(op: str, geom: ConvGeometry | None, dtype: DType) -> str | None:
 
 def info() -> dict[str, str]:
     report = _build_report()
-    return {"OpenMP": "yes" if report["openmp"] else "no", "checks": "on" if report["debug"] else "off"}
+    openmp, checks = ("with" if report[key] else "without" for key in ("openmp", "debug"))
+    return {"compiled for": report["isa"], openmp: "OpenMP", checks: "checks"}
 
 
 def plan(op: str, geom: ConvGeometry, dtype: DType) -> Run:

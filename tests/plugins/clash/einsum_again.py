@@ -1,0 +1,1 @@
+"""Claims a name that convback itself has."""

@@ -1,0 +1,5 @@
+"""A backend that ends the process when it is imported."""
+
+import sys
+
+sys.exit("goodbye")

@@ -1,0 +1,1 @@
+"""The command `convback`: verification, benchmarks and an inventory of backends."""

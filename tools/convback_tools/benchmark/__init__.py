@@ -1,0 +1,1 @@
+"""Times verified backends side by side."""

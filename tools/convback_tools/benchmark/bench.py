@@ -1,0 +1,123 @@
+"""Verifies each contestant on the case at hand, then times those that passed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+import convback
+from convback import ConvbackError, Gradients
+from convback_tools.benchmark.rows import Row
+from convback_tools.benchmark.timing import time_interleaved
+from convback_tools.suites import Case
+from convback_tools.verification import challenges
+from convback_tools.verification.challenges import Question
+from convback_tools.verification.verify import Trial, answer, face, refuse
+
+GRADIENTS = ("dx", "dw", "db")
+OPS = ("y", *GRADIENTS, "backward")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What to time, and for how long.
+
+    Attributes
+    ----------
+    baseline : str
+        The backend that ratios refer to.
+    seconds : float
+        Time for each backend on each gradient of each case.
+    rounds : int
+        Most measurements of each.
+    """
+
+    ops: tuple[str, ...]
+    dtypes: tuple[str, ...]
+    threads: int
+    accuracy: str
+    baseline: str
+    named: tuple[str, ...] = ()
+    seconds: float = 1.0
+    rounds: int = 30
+    seed: int = 0
+
+
+def bench(cases: Sequence[Case], backends: Sequence[str], settings: Settings) -> Iterator[Row]:
+    """Rows of all cases, dtypes and ops, those of one question together."""
+    convback.set_num_threads(settings.threads)
+    with threadpool_limits(settings.threads), convback.use_accuracy(settings.accuracy):
+        for case in cases:
+            for dtype in settings.dtypes:
+                for op in settings.ops:
+                    yield from _question_rows(case, np.dtype(dtype), op, backends, settings)
+
+
+def _question_rows(case: Case, dtype: Any, op: str, backends: Sequence[str], settings: Settings) -> list[Row]:
+    rows, calls = {}, {}
+    for name in backends:
+        row = Row(case.name, op, name, dtype.name, settings.threads, settings.accuracy, "timed")
+        convback.workspace.reset_high_water()
+        status, reason, error = _check(case, dtype, op, name, settings)
+        if status == "timed":
+            calls[name] = _call(case, dtype, op, name, settings.seed)
+            row = replace(row, max_relative_error=error, workspace_bytes=convback.workspace.high_water())
+        rows[name] = replace(row, status=status, reason=reason)
+    times = time_interleaved(calls, settings.seconds, settings.rounds, settings.seed)
+    macs = sum(Question(part, case.geom, dtype, 0).macs for part in _parts(op) if part != "db" or op == "db")
+    for name, measured in times.items():
+        rows[name] = replace(
+            rows[name],
+            seconds_min=min(measured),
+            seconds_median=median(measured),
+            gflops=(1 if op == "db" else 2) * macs / min(measured) / 1e9,
+            ratio_to_baseline=min(times[settings.baseline]) / min(measured) if settings.baseline in times else None,
+        )
+    return list(rows.values())
+
+
+def _parts(op: str) -> tuple[str, ...]:
+    return GRADIENTS if op == "backward" else (op,)
+
+
+def _check(case: Case, dtype: Any, op: str, backend: str, settings: Settings) -> tuple[str, str, float | None]:
+    """Whether the backend may be timed ("timed", or why not), the reason, and its largest relative error."""
+    try:
+        convback.get_backend(backend)
+    except ConvbackError as error:
+        return "unavailable", str(error), None
+    worst, reason = 0.0, ""
+    for part in _parts(op):
+        question = Question(part, case.geom, dtype, settings.seed)
+        trial = Trial(backend)
+        refuse(trial, question, settings.named)
+        face([trial], question, challenges.exact(question, 1))
+        challenge = challenges.rounding(question)
+        face([trial], question, iter([challenge]))
+        if trial.status != "passed":
+            return "unsupported" if trial.status == "unsupported" else "wrong", trial.reason, None
+        reason = trial.reason
+        largest = float(np.abs(challenge.expected).max(initial=0))
+        worst = max(worst, trial.evidence["max_abs_error"] / largest if largest else 0.0)
+    return "timed", reason, worst
+
+
+def _call(case: Case, dtype: Any, op: str, backend: str, seed: int) -> Callable[[], object]:
+    """A call without arguments that computes the gradient into memory that is there already."""
+    if op != "backward":
+        question = Question(op, case.geom, dtype, seed)
+        operands = challenges.rounding(question).operands
+        out = np.empty(question.result_shape, dtype)
+        return lambda: answer(question, operands, backend, out)
+    g = case.geom
+    rng = np.random.default_rng(seed)
+    dy, x, w = (rng.standard_normal(shape).astype(dtype) for shape in (g.y_shape, g.x_shape, g.w_shape))
+    outs = Gradients(np.empty_like(x), np.empty_like(w), np.empty(g.F, dtype))
+    return lambda: convback.backward(
+        dy, x, w, stride=g.stride, padding=g.padding, dilation=g.dilation, groups=g.groups, backend=backend, out=outs
+    )

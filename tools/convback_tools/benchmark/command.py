@@ -1,0 +1,144 @@
+"""`convback bench`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+import convback
+from convback import ConvbackError
+from convback.selection import ACCURACIES
+from convback_tools import options, report, suites
+from convback_tools.benchmark.bench import OPS, Settings, bench
+from convback_tools.benchmark.rows import Row
+from convback_tools.progress import progress
+from convback_tools.verification.verify import DTYPES
+
+DEFAULT_OPS = ("dx", "dw")
+
+
+@click.command("bench")
+@options.backends
+@options.cases("seed")
+@click.option(
+    "--op", "ops", multiple=True, type=click.Choice(OPS),
+    help="What to time (repeatable)  [default: dx, dw]; backward is dx, dw and db in one call.",
+)  # fmt: skip
+@click.option(
+    "--dtype", "dtypes", multiple=True, type=click.Choice(DTYPES), default=("float32",), show_default=True,
+    help="In which dtype (repeatable).",
+)  # fmt: skip
+@click.option("--threads", type=click.IntRange(1), help="For every backend that heeds it.  [default: all CPUs]")
+@click.option(
+    "--accuracy", type=click.Choice(ACCURACIES), default=convback.current_accuracy, help="What `auto` may use."
+)
+@click.option("--baseline", metavar="NAME", help="Ratios refer to this backend.  [default: the first that is timed]")
+@click.option("--seconds", default=1.0, show_default=True, type=click.FloatRange(0), help="For each figure.")
+@click.option(
+    "--rounds", default=30, show_default=True, type=click.IntRange(1), help="Most measurements for each figure."
+)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of operands and order.")
+@options.quiet
+@options.output
+def command(
+    backend_names: tuple[str, ...],
+    all_backends: bool,
+    suite: str,
+    words: tuple[str, ...],
+    ops: tuple[str, ...],
+    dtypes: tuple[str, ...],
+    threads: int | None,
+    accuracy: str,
+    baseline: str | None,
+    seconds: float,
+    rounds: int,
+    seed: int,
+    quiet: bool,
+    style: str,
+    path: Path | None,
+) -> int:
+    """Time backends side by side, each only after it was verified on the very case.
+
+    The backends take turns in an order that is shuffled every round, so that a machine whose speed drifts treats all
+    alike. Ratios are the baseline's shortest time over the backend's: above 1 is faster. A call is the public function
+    with memory for its result at hand.
+
+    \b
+    Exit codes: 0 timed; 1 a backend gave wrong results (it is not timed); 2 wrong usage;
+    3 a backend named by -b is unknown, unavailable or was not timed; 4 nothing was timed.
+
+    \b
+    Examples:
+      convback bench -b cython -b einsum --suite layers --threads 1
+      convback bench --case g1mb8ic64ih56iw56oc64kh3kw3ph1pw1 --op backward --baseline cython
+    """
+    cases = options.chosen_cases(suite, words)
+    names = options.chosen_backends(backend_names, all_backends)
+    if baseline is not None and baseline not in names:
+        raise click.UsageError(f"--baseline {baseline!r} is not among the backends to time: {', '.join(names)}")
+    settings = Settings(
+        ops or DEFAULT_OPS, dtypes, threads or convback.get_num_threads(), accuracy, baseline or _first_usable(names),
+        backend_names, seconds, rounds, seed,
+    )  # fmt: skip
+    found: list[Row] = []
+    with progress("timing", len(cases) * len(settings.dtypes) * len(settings.ops), quiet) as advance:
+        for row in bench(cases, names, settings):
+            if not found or (found[-1].case, found[-1].op, found[-1].dtype) != (row.case, row.op, row.dtype):
+                advance(f"{row.case} {row.op} {row.dtype}")
+            found.append(row)
+    report.write(_report(found, settings, suites.title(suite, words)), style, path)
+    return _exit_code(found, backend_names)
+
+
+def _first_usable(names: Sequence[str]) -> str:
+    for name in names:
+        try:
+            convback.get_backend(name)
+            return name
+        except ConvbackError:
+            continue
+    return names[0]
+
+
+def _exit_code(found: Sequence[Row], named: Sequence[str]) -> int:
+    timed = {row.backend for row in found if row.status == "timed"}
+    if any(row.status == "wrong" for row in found):
+        return 1
+    if not set(named) <= timed:
+        return 3
+    return 0 if timed else 4
+
+
+def _report(found: Sequence[Row], settings: Settings, title: str) -> report.Report:
+    threads = "1 thread" if settings.threads == 1 else f"{settings.threads} threads"
+    timed = [row for row in found if row.status == "timed"]
+    return report.Report(
+        rows=found,
+        title=f"convback bench: {title}, {threads}, accuracy {settings.accuracy}",
+        columns=["case", "op", "dtype", "backend", "min", "median", "GFLOP/s", f"vs {settings.baseline}", "max error"],
+        cells=[_cells(row) for row in timed],
+        notes=list(
+            dict.fromkeys(
+                f"{row.status}: {row.backend} {row.op} {row.case}: {row.reason}" for row in found if row not in timed
+            )
+        ),
+    )
+
+
+def _cells(row: Row) -> list[str]:
+    backend = f"{row.backend} ({row.reason})" if row.reason else row.backend
+    return [
+        row.case, row.op, row.dtype, backend, _duration(row.seconds_min), _duration(row.seconds_median),
+        report.number(row.gflops), report.number(row.ratio_to_baseline), report.number(row.max_relative_error, 2),
+    ]  # fmt: skip
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    for unit, size in (("s", 1.0), ("ms", 1e-3)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds / 1e-6:.3g} us"

@@ -1,0 +1,46 @@
+"""One row for each timing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    """Times of one backend for one gradient of one case.
+
+    Attributes
+    ----------
+    op : str
+        "y", "dx", "dw", "db", or "backward" for the three gradients in one call.
+    status : str
+        "timed"; or "unsupported", "unavailable", or "wrong" where verification forbids timing.
+    seconds_min, seconds_median : float or None
+        Of one call.
+    gflops : float or None
+        Multiplications and additions, those with padding included, over the shortest time, in 10^9 a second.
+    fraction_of_peak : float or None
+        Of the machine's peak; None where that has not been measured.
+    max_relative_error : float or None
+        Largest error on real data over the largest expected value.
+    workspace_bytes : int or None
+        The most scratch memory taken at once from `convback.workspace`.
+    ratio_to_baseline : float or None
+        Shortest time of the baseline backend over this one's: above 1 is faster.
+    """
+
+    case: str
+    op: str
+    backend: str
+    dtype: str
+    threads: int
+    accuracy: str
+    status: str
+    seconds_min: float | None = None
+    seconds_median: float | None = None
+    gflops: float | None = None
+    fraction_of_peak: float | None = None
+    max_relative_error: float | None = None
+    workspace_bytes: int | None = None
+    ratio_to_baseline: float | None = None
+    reason: str = ""

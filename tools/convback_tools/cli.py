@@ -1,0 +1,72 @@
+"""The command `convback`: gathers the subcommands and owns the exit codes."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+import traceback
+from contextlib import redirect_stdout
+
+import click
+import numpy as np
+
+import convback
+from convback import ConvbackError
+from convback_tools.benchmark.command import command as bench
+from convback_tools.environment import blas
+from convback_tools.inventory.command import command as backends
+from convback_tools.inventory.command import details
+from convback_tools.verification.command import command as verify
+
+USAGE, INTERRUPTED, INTERNAL = 2, 130, 70
+ISSUES = "Please report it, with the command and the text above, where you got convback from."
+
+
+def _print_version(context: click.Context, parameter: click.Parameter, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
+        click.echo(f"convback {convback.__version__}")
+        click.echo(f"Python {platform.python_version()}, NumPy {np.__version__}, BLAS {blas() or 'unknown'}")
+        with redirect_stdout(sys.stderr):
+            lines = [f"{name}: {details(name)}" for name in convback.backends()]
+        click.echo("\n".join(lines))
+        context.exit()
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version,
+    help="Show versions of convback, of NumPy with its BLAS, and of every backend, and exit.",
+)  # fmt: skip
+def cli() -> None:
+    """Gradients of convolution layers, by interchangeable backends that are proven to agree.
+
+    Results go to stdout, progress and talk to stderr.
+    """
+
+
+for subcommand in (backends, verify, bench):
+    cli.add_command(subcommand)
+
+
+def main() -> None:
+    """Run the command and exit: 2 wrong usage, 130 interrupted, 70 an internal error, else as the command says."""
+    try:
+        code = cli.main(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        code = USAGE
+    except ConvbackError as error:
+        click.echo(f"Error: {error}", err=True)
+        code = USAGE
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("Interrupted.", err=True)
+        code = INTERRUPTED
+    except BrokenPipeError:  # the reader, such as `head`, has gone; Python would complain when it flushes stdout
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        code = 0
+    except Exception:  # the outermost frame of the program
+        traceback.print_exc()
+        click.echo(f"This is an error in convback {convback.__version__} itself. {ISSUES}", err=True)
+        code = INTERNAL
+    sys.exit(code)

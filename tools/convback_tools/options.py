@@ -1,0 +1,103 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+import convback
+from convback import ConvbackError
+from convback_tools import report, suites
+from convback_tools.suites import Case
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
+
+
+class _Bytes(click.ParamType[int]):
+    name = "bytes"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        if isinstance(value, int):
+            return value
+        found = re.fullmatch(r"(\d+)\s*([KMG]?)(i?B)?", str(value).strip(), re.IGNORECASE)
+        if not found or int(found[1]) == 0:
+            self.fail(f"{value!r} is not an amount of memory; expected a number with a unit, such as 512MiB or 4GiB")
+        return int(found[1]) * UNITS[found[2].upper()]
+
+
+BYTES = _Bytes()
+
+
+class _NewFile(click.Path):
+    """A file to be written; that this is possible is found out before the work and not after it."""
+
+    def __init__(self) -> None:
+        super().__init__(dir_okay=False, path_type=Path)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path: Path = super().convert(value, param, ctx)  # type: ignore[assignment]
+        if not path.parent.is_dir():
+            self.fail(f"{str(path)!r} cannot be written: there is no folder {str(path.parent)!r}", param, ctx)
+        return path
+
+
+def backends(function: F) -> F:
+    """-b and --all-backends."""
+    function = click.option(
+        "-b", "--backend", "backend_names", multiple=True, metavar="NAME", help="Only this backend (repeatable)."
+    )(function)
+    return click.option("--all-backends", is_flag=True, help="All installed backends; so it is without -b.")(function)
+
+
+def cases(default: str) -> Callable[[F], F]:
+    """--suite and --case."""
+
+    def decorate(function: F) -> F:
+        names = click.Choice(list(suites.SUITES))
+        function = click.option(
+            "--case", "words", multiple=True, metavar="WORD",
+            help="Instead of a suite, this problem: a word such as g1mb2ic3ih32iw32oc8kh3kw3ph1pw1, or the name of a "
+            "layer (repeatable).",
+        )(function)  # fmt: skip
+        return click.option(
+            "--suite", type=names, default=default, show_default=True, help="Which built-in cases to run."
+        )(function)
+
+    return decorate
+
+
+def chosen_cases(suite: str, words: tuple[str, ...]) -> list[Case]:
+    """The cases that --suite and --case ask for."""
+    try:
+        return [suites.case(word) for word in words] or suites.suite(suite)
+    except ConvbackError as error:
+        raise click.UsageError(str(error)) from None
+
+
+def chosen_backends(named: tuple[str, ...], all_backends: bool) -> tuple[str, ...]:
+    """The backends that -b and --all-backends ask for."""
+    if named and all_backends:
+        raise click.UsageError("-b and --all-backends exclude each other")
+    return tuple(dict.fromkeys(named)) or tuple(convback.backends())
+
+
+def quiet(function: F) -> F:
+    """--quiet."""
+    return click.option("--quiet", is_flag=True, help="No progress on stderr.")(function)
+
+
+def output(function: F) -> F:
+    """--format and -o."""
+    function = click.option(
+        "--format", "style", type=click.Choice(report.FORMATS), default="table", show_default=True,
+        help="How to write the results.",
+    )(function)  # fmt: skip
+    return click.option("-o", "path", type=_NewFile(), metavar="FILE", help="Write them to a file, not to stdout.")(
+        function
+    )

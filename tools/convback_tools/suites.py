@@ -1,0 +1,145 @@
+"""The built-in suites: lists of cases, each a geometry and the name it is reported under."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import product
+from typing import NamedTuple
+
+from convback import ConvbackError, ConvGeometry, ParameterError
+from convback.errors import did_you_mean
+from convback_tools import notation
+from convback_tools.layers import LAYERS
+
+
+class Case(NamedTuple):
+    """A problem of a suite."""
+
+    name: str
+    geom: ConvGeometry
+
+    @property
+    def word(self) -> str:
+        """The problem as one word, which `--case` takes."""
+        return notation.to_word(self.geom)
+
+
+def suite(name: str) -> list[Case]:
+    """All cases of a built-in suite.
+
+    Raises
+    ------
+    ParameterError
+        If there is no suite of that name.
+    """
+    if name not in SUITES:
+        raise ParameterError(f"suite is {name!r}.{did_you_mean(name, SUITES)} Expected one of {', '.join(SUITES)}")
+    return list({case.word: case for case in SUITES[name]()}.values())
+
+
+def title(name: str, words: Sequence[str]) -> str:
+    """How a report names the chosen cases."""
+    if words:
+        return "1 case" if len(words) == 1 else f"{len(words)} cases"
+    return f"suite {name}"
+
+
+def case(text: str) -> Case:
+    """The case that a problem word, or the name of a case of a built-in suite, stands for.
+
+    Raises
+    ------
+    ConvbackError
+        If it is neither.
+    """
+    named = {c.name: c for c in (*seed(), *layers())}
+    if text in named:
+        return named[text]
+    try:
+        geom, name = notation.parse(text)
+    except ConvbackError as error:
+        raise type(error)(f"{error}.{did_you_mean(text, named)}") from None
+    return Case(name or notation.to_word(geom), geom)
+
+
+def seed() -> Iterator[Case]:
+    """x (1, 4, 8, 8), w (4, 4, 3, 3): the case of the question that this project answers."""
+    yield Case("seed-8x8", ConvGeometry((1, 4, 8, 8), (4, 4, 3, 3)))
+
+
+def layers() -> Iterator[Case]:
+    """Layers of networks in use."""
+    for name, word in LAYERS.items():
+        yield Case(name, notation.parse(word).geom)
+
+
+def quick() -> Iterator[Case]:
+    """Small cases that together see every mistake we know of; some seconds for all backends."""
+    yield from seed()
+    yield from _unnamed(
+        # These two and the seed suffice for the known classic mistakes: extents differ, so that none can be mixed up,
+        # and every parameter differs from its default, on each axis and side by itself.
+        ConvGeometry((3, 4, 10, 12), (6, 2, 3, 2), (2, 3), ((1, 2), (0, 1)), (1, 2), 2),
+        ConvGeometry((2, 4, 8, 8), (4, 4, 3, 3), 2, 1),
+        # One axis and three.
+        ConvGeometry((2, 3, 11), (5, 3, 4), 2, ((2, 1),), 2),
+        ConvGeometry((3, 4, 17), (6, 2, 3), 1, "same", 1, 2),
+        ConvGeometry((2, 2, 5, 6, 7), (3, 2, 2, 3, 4), (1, 2, 3), ((1, 0), (2, 1), (0, 3)), (2, 1, 1)),
+        ConvGeometry((1, 4, 4, 5, 6), (6, 2, 3, 2, 3), (2, 1, 2), "same", 1, 2),
+        # Depthwise, with and without a multiplier; groups of one filter.
+        ConvGeometry((2, 3, 7, 9), (3, 1, 3, 3), 1, 1, 1, 3),
+        ConvGeometry((2, 3, 9, 8), (6, 1, 5, 3), 2, (2, 1), 1, 3),
+        ConvGeometry((2, 3, 23), (9, 1, 7), 1, "same", 1, 3),
+        ConvGeometry((2, 6, 5, 6), (3, 2, 3, 3), 1, 1, 1, 3),
+        # 1x1, with and without stride.
+        ConvGeometry((2, 5, 6, 7), (3, 5, 1, 1)),
+        ConvGeometry((2, 3, 7, 8), (4, 3, 1, 1), 2),
+        ConvGeometry((2, 3, 5, 4), (4, 3, 1, 1), (2, 3), 2),
+        # Rows longer than any vector register, with a remainder.
+        ConvGeometry((1, 2, 3, 53), (3, 2, 2, 3), 1, 1),
+        ConvGeometry((1, 2, 3, 71), (2, 2, 1, 5), (1, 2), (0, 2)),
+        ConvGeometry((1, 17, 4, 5), (18, 17, 1, 2)),
+        # The kernel covers all of the padded input; dilation; strides beyond the kernel; padding beyond the kernel.
+        ConvGeometry((2, 3, 4, 5), (4, 3, 4, 5)),
+        ConvGeometry((1, 2, 9, 10), (3, 2, 3, 3), 1, (2, 3), (2, 3)),
+        ConvGeometry((2, 3, 11, 12), (2, 3, 2, 2), (4, 5)),
+        ConvGeometry((1, 2, 4, 5), (3, 2, 2, 3), 1, "full"),
+        ConvGeometry((1, 2, 3, 4), (2, 2, 2, 2), 2, ((4, 0), (0, 5))),
+        ConvGeometry((2, 2, 7, 6), (3, 2, 4, 2), (3, 2), "same_lower"),
+        # Empty sums.
+        ConvGeometry((0, 3, 5, 6), (4, 3, 3, 3)),
+        ConvGeometry((2, 0, 5, 6), (4, 0, 3, 3)),
+        ConvGeometry((2, 3, 0, 6), (4, 3, 3, 3), 1, 2),
+    )
+
+
+def full() -> Iterator[Case]:
+    """Every combination of a few strides, paddings, dilations and groups, in one to three dimensions; minutes."""
+    yield from quick()
+    shapes = {1: ((2, 6, 19), (3,)), 2: ((2, 6, 9, 11), (3, 2)), 3: ((1, 6, 5, 6, 7), (2, 3, 2))}
+    strides, dilations = ((1, 1, 1), (2, 2, 2), (3, 1, 2)), ((1, 1, 1), (2, 1, 2))
+    paddings = ("valid", "same", "full", "uneven")
+    for rank, stride, dilation, padding, groups in product(shapes, strides, dilations, paddings, (1, 2, 6)):
+        x_shape, kernel = shapes[rank]
+        pairs = ((2, 0), (0, 1), (1, 3))[-rank:] if padding == "uneven" else padding
+        filters = 2 * groups if groups > 1 else 5
+        w_shape = (filters, x_shape[1] // groups, *kernel)
+        yield from _unnamed(ConvGeometry(x_shape, w_shape, stride[-rank:], pairs, dilation[-rank:], groups))
+    yield from _unnamed(
+        # Long sums, wide rows and many channels, beyond what blocks and tiles hold.
+        ConvGeometry((2, 64, 30, 33), (70, 64, 3, 3), 1, 1),
+        ConvGeometry((1, 130, 9, 9), (67, 130, 3, 3), 2, 1),
+        ConvGeometry((2, 48, 20, 21), (48, 1, 5, 5), 1, 2, 1, 48),
+        ConvGeometry((1, 3, 70, 75), (33, 3, 7, 7), 2, 3),
+        ConvGeometry((1, 40, 1031), (36, 40, 3), 2, 1, 4),
+        ConvGeometry((1, 24, 9, 14, 15), (20, 24, 3, 3, 3), 1, 1),
+        ConvGeometry((2, 32, 17, 19), (64, 4, 3, 3), 1, 1, 1, 8),
+    )
+
+
+def _unnamed(*geometries: ConvGeometry) -> Iterator[Case]:
+    for geom in geometries:
+        yield Case(notation.to_word(geom), geom)
+
+
+SUITES: dict[str, Callable[[], Iterator[Case]]] = {"quick": quick, "full": full, "layers": layers, "seed": seed}
