@@ -33,7 +33,8 @@ def _dtype(name: str, operand: object) -> DType:
         raise DTypeError(f"{name} is a masked array, whose mask would be ignored; fill it first, with .filled(0)")
     if operand.dtype.type not in (np.float32, np.float64):
         raise DTypeError(f"{name} has dtype {operand.dtype}; expected float32 or float64. Convert with .astype")
-    return np.dtype(operand.dtype.type)
+    native: DType = np.dtype(operand.dtype.type)
+    return native
 
 
 def check_shape(name: str, array: Array, expected: Shape, why: str) -> None:
@@ -83,7 +84,9 @@ def usable_in_place(out: Array, dtype: DType) -> bool:
 def _overlaps_itself(array: Array) -> bool:
     if array.flags.c_contiguous or array.size < 2:
         return False
-    axes = sorted((abs(stride), extent) for stride, extent in zip(array.strides, array.shape, strict=True) if extent > 1)
+    axes = sorted(
+        (abs(stride), extent) for stride, extent in zip(array.strides, array.shape, strict=True) if extent > 1
+    )
     span = array.itemsize + sum(stride * (extent - 1) for stride, extent in axes)
     if array.size * array.itemsize > span:
         return True  # more elements than there is room for

@@ -260,7 +260,7 @@ def backward(
     }
     if wanted == ("db",):  # dy is held against x and w all the same
         plans.layer("dw", *calls["dw"])
-    found = {op: plans.find(op, *calls[op], accuracy, backend) for op in wanted}
+    found = {op: plans.find(op, *(*calls[op], accuracy, backend)) for op in wanted}
     _check_outs({f"out.{op}": (found[op], outs[op]) for op in wanted}, {"dy": dy, "x": x, "w": w})
     if len(wanted) > 1 and (fused := plans.fused(found)) is not None:
         return Gradients(**fused(outs, dy, x, w))

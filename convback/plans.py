@@ -52,7 +52,9 @@ class Plan:
         return np.empty(self.shape, self.dtype)
 
 
-def find(op: str, operands: tuple[Any, ...], shape: Any, parameters: tuple[Any, ...], accuracy: Any, backend: Any) -> Plan:
+def find(
+    op: str, operands: tuple[Any, ...], shape: Any, parameters: tuple[Any, ...], accuracy: Any, backend: Any
+) -> Plan:
     """The plan for a call.
 
     Parameters
@@ -175,7 +177,9 @@ def _supporting(name: Any, op: str, geom: ConvGeometry | None, dtype: DType, acc
     with use_accuracy(accuracy):
         reason = refusal(backend, op, geom, dtype)
     if reason is not None:
-        raise UnsupportedProblem(f"backend {name!r} does not support {op} in {dtype} of {geom or 'any layer'}: {reason}")
+        raise UnsupportedProblem(
+            f"backend {name!r} does not support {op} in {dtype} of {geom or 'any layer'}: {reason}"
+        )
     return backend
 
 
@@ -185,7 +189,8 @@ def _zeros(*operands_and_out: Array) -> None:
 
 def flip(w: Array) -> Array:
     """A view of w rotated by 180 degrees: all spatial axes reversed."""
-    return w[(..., *(slice(None, None, -1),) * (w.ndim - 2))]
+    reversed_axes: Any = (..., *(slice(None, None, -1),) * (w.ndim - 2))
+    return w[reversed_axes]
 
 
 def _flipped(plan: Plan, op: str) -> Run:

@@ -46,8 +46,7 @@ def get_backend(name: str) -> Any:
     installed = offers()
     if name not in installed:
         raise UnknownBackend(
-            f"no backend named {name!r}.{did_you_mean(name, installed)} "
-            f"Installed: {', '.join(backends()) or 'none'}."
+            f"no backend named {name!r}.{did_you_mean(name, installed)} Installed: {', '.join(backends()) or 'none'}."
         )
     outcome = _loaded(name)
     if isinstance(outcome, str):

@@ -126,16 +126,19 @@ bad("1-D pair", ["ConvGeometry"], {"x_shape": X[:3], "w_shape": W[:3], "padding"
 # Shapes, as arguments and of operands.
 
 SHAPES = {
-    "of floats": (lambda s: (float(s[0]), *s[1:]), "[0] is {0[0]!r}"), "with nan": (lambda s: (*s[:3], math.nan), "[3] is nan"),
+    "of floats": (lambda s: (float(s[0]), *s[1:]), "[0] is {0[0]!r}"),
+    "array of floats": (np.float64, "[0] is np.float64("), "with nan": (lambda s: (*s[:3], math.nan), "[3] is nan"),
     "with bool": (lambda s: (*s[:3], True), "[3] is True"), "with string": (lambda s: (*s[:3], "6"), "[3] is '6'"),
-    "negative": (lambda s: (-1, *s[1:]), "[0] is -1"), "array of floats": (np.float64, "[0] is np.float64({0[0]})"),
-    "string": (lambda s: "2456", " is '2456'"), "bytes": (lambda s: b"2456", " is b'2456'"),
-    "int": (lambda s: 5, " is 5"), "None": (lambda s: None, " is None"), "set": (lambda s: {2, 4}, " is {0}"),
-    "iterator": (iter, " is <tuple_iterator"), "empty": (lambda s: (), " is ()"), "too short": (lambda s: s[:2], " is {0}"),
-    "too long": (lambda s: s * 2, " is {0}"), "of other rank": (lambda s: s[:3], " {0} has 3 axes"),
-    "array, not its shape": (np.zeros, "[0] is array("), "nested": (lambda s: [[[[1.0]]]] * 4, "[0] is [[[1.0]]]"),
-    "beyond 64 bits": (lambda s: (2**63, *s[1:]), f"[0] is {2**63}"), "endless": (lambda s: (1,) * 5000, " is (1, 1, 1"),
-    "unprintable": (lambda s: (10**5000,), "[0] is <int"), "huge": (lambda s: (10**10, s[1], 10**10, 10**10), " {0} is more"),
+    "negative": (lambda s: (-1, *s[1:]), "[0] is -1"), "string": (lambda s: "2456", " is '2456'"),
+    "bytes": (lambda s: b"2456", " is b'2456'"), "int": (lambda s: 5, " is 5"), "None": (lambda s: None, " is None"),
+    "set": (lambda s: {2, 4}, " is {0}"), "iterator": (iter, " is <tuple_iterator"), "empty": (lambda s: (), " is ()"),
+    "too short": (lambda s: s[:2], " is {0}"), "too long": (lambda s: s * 2, " is {0}"),
+    "of other rank": (lambda s: s[:3], " {0} has 3"), "array, not its shape": (np.zeros, "[0] is array("),
+    "nested": (lambda s: [[[[1.0]]]] * 4, "[0] is [[[1.0]]]"),
+    "beyond 64 bits": (lambda s: (2**63, *s[1:]), f"[0] is {2**63}"),
+    "unprintable": (lambda s: (10**5000,), "[0] is <int"),
+    "huge": (lambda s: (10**10, s[1], 10**10, 10**10), " {0} is more"),
+    "endless": (lambda s: s * 999, " is ({0[0]}, {0[1]}"),
 }  # fmt: skip
 for name, right, op in (("x_shape", X, "dx"), ("w_shape", W, "dw")):
     for kind, (make, text) in SHAPES.items():
@@ -151,7 +154,7 @@ for op, name, shape, *texts in [
 bad("same of nothing", ["dx"], {"x_shape": (2, 4, 0, 0), "padding": "same"}, ShapeError, "2 = 0 + padding 1 + 1")
 for op, name, index, text in [
     ("conv", "x", np.s_[0, 0], "(5, 6)"), ("conv", "x", np.s_[..., None, None], "(2, 4, 5, 6, 1, 1)"),
-    ("conv", "x", np.s_[0], "(4, 5, 6) has 3 axes"), ("conv", "w", np.s_[..., None], "(6, 2, 3, 2, 1) has 5 axes"),
+    ("conv", "x", np.s_[0], "(4, 5, 6) has 3 axes"), ("conv", "w", np.s_[..., None], "(6, 2, 3, 2, 1) has 5"),
     ("conv", "w", np.s_[:, :1], "(6, 1, 3, 2) has 1 channels"), ("conv", "x", np.s_[:, :3], "does not divide C=3"),
     ("conv", "w", np.s_[:5], "does not divide F=5"), ("conv", "x", np.s_[..., :2, :], "covers 3 positions"),
     ("conv", "w", np.s_[..., :0], "(6, 2, 3, 0)"), ("conv", "x", np.s_[..., :0], "the padded input has: 0"),
@@ -187,27 +190,20 @@ NO_ARRAYS = {
     "StringDType": (lambda a: np.full(a.shape, "1", np.dtypes.StringDType()), "has dtype StringDType();"),
     "datetime64": (lambda a: np.zeros(a.shape, "M8[s]"), "has dtype datetime64[s];"),
     "masked": (lambda a: np.ma.masked_equal(a, 1), "is a masked array"), "list": (lambda a: a.tolist(), "is a list;"),
-    "memoryview": (memoryview, "is a memoryview;"), "float": (lambda a: 1.0, "is a float;"), "duck": (Duck, "is a Duck;"),
-    "numpy number": (lambda a: np.float32(1), "is a float32;"), "type": (type, "is a type;"),
+    "memoryview": (memoryview, "is a memoryview;"), "float": (lambda a: 1.0, "is a float;"),
+    "duck": (Duck, "is a Duck;"), "numpy number": (lambda a: np.float32(1), "is a float32;"),
+    "type": (type, "is a type;"),
 }  # fmt: skip
 for kind, (make, text) in NO_ARRAYS.items():
     for op, name in ARRAYS:
-        bad(
-            f"{name} {kind}",
-            [op],
-            instead_of(name, make),
-            DTypeError,
-            f"{name} {text}",
-        )
+        bad(f"{name} {kind}", [op], instead_of(name, make), DTypeError, f"{name} {text}")
     for place, (op, _) in OUTS.items():
         bad(f"{place} {kind}", [op], with_out(place, make), DTypeError, f"{place.partition('.')[2]} ", text)
 for op, name in ARRAYS:
     if name != "b":
         bad(f"{name} None", [op], {name: None}, DTypeError, f"{name} is a NoneType")
     if op != "db":
-        bad(
-            f"{name} of other dtype", [op], instead_of(name, np.float64), DTypeError, f"{name} is float64", "is float32"
-        )
+        bad(f"{name} is float64", [op], instead_of(name, np.float64), DTypeError, f"{name} is float64", "is float32")
 
 # Places for results.
 
@@ -230,7 +226,8 @@ def overlapping(name, place, last):
 
 
 WRONG_OUTS = {
-    "too short": (lambda a: a[1:], ShapeError, "has shape ("), "deeper": (lambda a: a[None], ShapeError, "has shape (1, "),
+    "too short": (lambda a: a[1:], ShapeError, "has shape ("),
+    "deeper": (lambda a: a[None], ShapeError, "has shape (1, "),
     "of other dtype": (np.float64, DTypeError, "has dtype float64; expected float32"),
     "read-only": (read_only, ParameterError, "is read-only"),
     "in one place": (lambda a: as_strided(a, strides=(0,) * a.ndim), ParameterError, "has strides (0,"),
@@ -244,27 +241,19 @@ for place, (op, _) in OUTS.items():
         for name in (name for array_op, name in ARRAYS if array_op == op):
             text = f"{label} shares memory with {name}"
             bad(f"{label} {kind} {name}", [op], overlapping(name, place, last), ParameterError, text)
-for kind, given, *texts in [
-    ("out endless in one place", lambda a: {"padding": 10**4, "out": as_strided(a.pool, (2, 6, 20003, 20005), (0,) * 4)},
+for op, kind, given, *texts in [
+    ("conv", "out endless", lambda a: {"padding": 10**4, "out": as_strided(a.pool, (2, 6, 20003, 20005), (0,) * 4)},
      "out has strides (0, 0, 0, 0) for shape (2, 6, 20003, 20005)"),
-    ("out over itself partly", lambda a: {"out": as_strided(a.pool, Y, (360, 16, 20, 4))}, "(360, 16, 20, 4)", str(Y)),
-]:  # fmt: skip
-    bad(kind, ["conv"], given, ParameterError, *texts)
-for kind, given, *texts in [
-    ("two outs in one place", lambda a: {"out": Gradients(a.pool[:240].reshape(X), a.pool[239:311].reshape(W))},
+    ("conv", "out crossing itself", lambda a: {"out": as_strided(a.pool, Y, (1600, 40, 48, 4))}, "(1600, 40, 48, 4)"),
+    ("backward", "crossing outs", lambda a: {"out": Gradients(a.pool[:240].reshape(X), a.pool[239:311].reshape(W))},
      "out.dw shares memory with out.dx"),
-    ("out not needed", lambda a: {"need": ("dx", "db"), "out": Gradients(dw=a.pool[:72].reshape(W))},
+    ("backward", "out not needed", lambda a: {"need": ("dx", "db"), "out": Gradients(dw=a.pool[:72].reshape(W))},
      "out.dw is given", "('dx', 'db')"),
 ]:  # fmt: skip
-    bad(kind, ["backward"], given, ParameterError, *texts)
-for make, text in ((tuple, "tuple"), (list, "list"), (dict.fromkeys, "dict"), (np.array, "ndarray")):
-    bad(
-        f"out {text}",
-        ["backward"],
-        {"out": make([0, 0, 0])},
-        ParameterError,
-        f"out is a {text}; expected convback.Grad",
-    )
+    bad(kind, [op], given, ParameterError, *texts)
+for make in (tuple, list, dict.fromkeys, np.array):
+    text = f"out is a {type(make(range(3))).__name__}; expected convback.Gradients"
+    bad(text, ["backward"], {"out": make(range(3))}, ParameterError, text)
 
 # Words: what is needed, the mode, the accuracy, the backend.
 
@@ -278,13 +267,8 @@ for kind, value in NEEDS.items():
 for value in ("conv", "", None, 1, [], np.zeros(2)):
     bad(f"mode {value!r}", LAYER_OPS, {"mode": value}, ParameterError, f"mode is {value!r}")
 for value in ("exact", "", 1, True, ["fast"], np.zeros(2)):
-    bad(
-        f"accuracy {value!r}",
-        (*LAYER_OPS, "use_accuracy"),
-        {"accuracy": value},
-        ParameterError,
-        f"accuracy is {value!r}",
-    )
+    text = f"accuracy is {value!r}"
+    bad(text, (*LAYER_OPS, "use_accuracy"), {"accuracy": value}, ParameterError, text)
 bad("None", ["use_accuracy"], {"accuracy": None}, ParameterError, "accuracy is None")
 
 SELECTORS = ("get_backend", "use_backend", "set_default_backend")
@@ -303,7 +287,7 @@ for value in (0, -1, 1.0, True, "1", None, math.inf, 2**31, 10**30):
 @pytest.fixture
 def layer(monkeypatch):
     layer = Layer()
-    layer.right_calls()  # loads the backend
+    layer.results = layer.right_calls()
     monkeypatch.setattr("convback.plans._plans", {})
     return layer
 
@@ -320,10 +304,10 @@ def refusal(op, arguments):
 
 
 @pytest.mark.parametrize("kind", BAD)
-def test_bad_input_is_refused_in_words_with_nothing_written_or_allocated(layer, kind):
+def test_bad_input_is_refused(layer, kind):
     op, given, error, texts = BAD[kind]
     arguments = layer.arguments(op, given)
-    before, right = layer.state(), None
+    before = layer.state()
     for _ in ("not planned", "planned by the right calls"):
         raised, peak = refusal(op, arguments)
         assert type(raised) is error
@@ -332,8 +316,7 @@ def test_bad_input_is_refused_in_words_with_nothing_written_or_allocated(layer, 
         assert len(str(raised)) < 700
         assert peak < 2**20
         assert layer.state() == before
-        assert (results := layer.right_calls()) == (right or results)
-        right = results
+        assert layer.right_calls() == layer.results
 
 
 # As keys of a dictionary, or as bytes, these are the same.
@@ -347,7 +330,7 @@ TWINS = {
     "numpy int and array": ({"groups": np.int64(2)}, {"groups": np.array([2])}),
     "arrays of int and float": ({"padding": np.zeros(2, int)}, {"padding": np.zeros(2)}),
     "arrays of other shapes": ({"padding": np.zeros((2, 2), int)}, {"padding": np.zeros(4, int)}),
-    "groups": ({"groups": 2}, {"groups": 2.0}),
+    "int and float": ({"groups": 2}, {"groups": 2.0}),
 }
 
 

@@ -27,16 +27,20 @@ from threadpoolctl import threadpool_info
 
 from convback import ConvGeometry
 from convback.contract import Array, DType
+from convback.geometry import Shape
 
 CONTRACT = 1
 LAYOUT = "any"
 BLOCK_BYTES = 8 * 2**20
+MOST_PADDED_BYTES = 2**36
 
 # The path that einsum would find for two operands, without the search.
 PAIRWISE = ["einsum_path", (0, 1)]
 
 
 def supports(op: str, geom: ConvGeometry | None, dtype: DType) -> str | None:
+    if geom is not None and (size := math.prod(padded_shape(geom)) * dtype.itemsize) > MOST_PADDED_BYTES:
+        return f"its padded copy of x would take {size} bytes, more than {MOST_PADDED_BYTES}"
     return None
 
 
@@ -97,7 +101,7 @@ def weights(w: Array, geom: ConvGeometry) -> Array:
     return w.reshape(geom.groups, -1, w.shape[1], *geom.kernel)
 
 
-def padded_shape(geom: ConvGeometry) -> tuple[int, ...]:
+def padded_shape(geom: ConvGeometry) -> Shape:
     spatial = (lo + r + hi for r, (lo, hi) in zip(geom.x_spatial, geom.padding, strict=True))
     return (geom.N, geom.groups, geom.C // geom.groups, *spatial)
 
@@ -118,10 +122,15 @@ def padded(x: Array, geom: ConvGeometry) -> Array:
 def windows_of(a: Array, geom: ConvGeometry) -> Array:
     """A view of a padded array as (N, G, C', *positions, *taps)."""
     n, g, c, *space = a.strides
-    positions = [stride * s for stride, s in zip(space, geom.stride, strict=True)]
-    taps = [stride * d for stride, d in zip(space, geom.dilation, strict=True)]
+    positions = steps(space, geom.stride, geom.y_spatial)
+    taps = steps(space, geom.dilation, geom.kernel)
     shape = (*a.shape[:3], *geom.y_spatial, *geom.kernel)
     return as_strided(a, shape, (n, g, c, *positions, *taps))
+
+
+def steps(strides: list[int], multiples: Shape, extents: Shape) -> list[int]:
+    # A step that is never taken may be of any length, even one that overflows.
+    return [s * m if extent > 1 else 0 for s, m, extent in zip(strides, multiples, extents, strict=True)]
 
 
 def blocks(geom: ConvGeometry, itemsize: int) -> Iterator[tuple[slice, ...]]:

@@ -53,14 +53,22 @@ class Report:
 def write(report: Report, style: str, path: Path | None) -> None:
     """Print a report on stdout, or write it to a file."""
     if path is None:
-        if style == "table":
-            _print_table(report, Console(width=None if sys.stdout.isatty() else PAPER, highlight=False))
-        else:
-            sys.stdout.write(_text(report, style))
+        try:
+            _print(report, style)
+        except BrokenPipeError:  # the reader, such as `head`, has gone: what it wanted, it has
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(_text(report, style), encoding="utf-8")
     temporary.replace(path)
+
+
+def _print(report: Report, style: str) -> None:
+    if style == "table":
+        _print_table(report, Console(width=None if sys.stdout.isatty() else PAPER, highlight=False))
+    else:
+        sys.stdout.write(_text(report, style))
+    sys.stdout.flush()
 
 
 def _text(report: Report, style: str) -> str:

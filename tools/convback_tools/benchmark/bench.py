@@ -29,8 +29,8 @@ class Settings:
 
     Attributes
     ----------
-    baseline : str
-        The backend that ratios refer to.
+    baseline : str or None
+        The backend that ratios refer to; None stands for the first that is usable.
     seconds : float
         Time for each backend on each gradient of each case.
     rounds : int
@@ -41,7 +41,7 @@ class Settings:
     dtypes: tuple[str, ...]
     threads: int
     accuracy: str
-    baseline: str
+    baseline: str | None
     named: tuple[str, ...] = ()
     seconds: float = 1.0
     rounds: int = 30
@@ -50,6 +50,8 @@ class Settings:
 
 def bench(cases: Sequence[Case], backends: Sequence[str], settings: Settings) -> Iterator[Row]:
     """Rows of all cases, dtypes and ops, those of one question together."""
+    if settings.baseline is None:
+        settings = replace(settings, baseline=next(filter(_usable, backends), None))
     convback.set_num_threads(settings.threads)
     with threadpool_limits(settings.threads), convback.use_accuracy(settings.accuracy):
         for case in cases:
@@ -61,7 +63,7 @@ def bench(cases: Sequence[Case], backends: Sequence[str], settings: Settings) ->
 def _question_rows(case: Case, dtype: Any, op: str, backends: Sequence[str], settings: Settings) -> list[Row]:
     rows, calls = {}, {}
     for name in backends:
-        row = Row(case.name, op, name, dtype.name, settings.threads, settings.accuracy, "timed")
+        row = Row(case.name, op, name, dtype.name, settings.threads, settings.accuracy, "timed", settings.baseline)
         convback.workspace.reset_high_water()
         status, reason, error = _check(case, dtype, op, name, settings)
         if status == "timed":
@@ -79,6 +81,14 @@ def _question_rows(case: Case, dtype: Any, op: str, backends: Sequence[str], set
             ratio_to_baseline=min(times[settings.baseline]) / min(measured) if settings.baseline in times else None,
         )
     return list(rows.values())
+
+
+def _usable(backend: str) -> bool:
+    try:
+        convback.get_backend(backend)
+    except ConvbackError:
+        return False
+    return True
 
 
 def _parts(op: str) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ from pathlib import Path
 import click
 
 import convback
-from convback import ConvbackError
 from convback.selection import ACCURACIES
 from convback_tools import options, report, suites
 from convback_tools.benchmark.bench import OPS, Settings, bench
@@ -34,7 +33,7 @@ DEFAULT_OPS = ("dx", "dw")
 @click.option(
     "--accuracy", type=click.Choice(ACCURACIES), default=convback.current_accuracy, help="What `auto` may use."
 )
-@click.option("--baseline", metavar="NAME", help="Ratios refer to this backend.  [default: the first that is timed]")
+@click.option("--baseline", metavar="NAME", help="Ratios refer to this backend.  [default: the first that is usable]")
 @click.option("--seconds", default=1.0, show_default=True, type=click.FloatRange(0), help="For each figure.")
 @click.option(
     "--rounds", default=30, show_default=True, type=click.IntRange(1), help="Most measurements for each figure."
@@ -79,7 +78,7 @@ def command(
     if baseline is not None and baseline not in names:
         raise click.UsageError(f"--baseline {baseline!r} is not among the backends to time: {', '.join(names)}")
     settings = Settings(
-        ops or DEFAULT_OPS, dtypes, threads or convback.get_num_threads(), accuracy, baseline or _first_usable(names),
+        ops or DEFAULT_OPS, dtypes, threads or convback.get_num_threads(), accuracy, baseline,
         backend_names, seconds, rounds, seed,
     )  # fmt: skip
     found: list[Row] = []
@@ -90,16 +89,6 @@ def command(
             found.append(row)
     report.write(_report(found, settings, suites.title(suite, words)), style, path)
     return _exit_code(found, backend_names)
-
-
-def _first_usable(names: Sequence[str]) -> str:
-    for name in names:
-        try:
-            convback.get_backend(name)
-            return name
-        except ConvbackError:
-            continue
-    return names[0]
 
 
 def _exit_code(found: Sequence[Row], named: Sequence[str]) -> int:
@@ -114,10 +103,11 @@ def _exit_code(found: Sequence[Row], named: Sequence[str]) -> int:
 def _report(found: Sequence[Row], settings: Settings, title: str) -> report.Report:
     threads = "1 thread" if settings.threads == 1 else f"{settings.threads} threads"
     timed = [row for row in found if row.status == "timed"]
+    baseline = next((row.baseline for row in found if row.baseline), "baseline")
     return report.Report(
         rows=found,
         title=f"convback bench: {title}, {threads}, accuracy {settings.accuracy}",
-        columns=["case", "op", "dtype", "backend", "min", "median", "GFLOP/s", f"vs {settings.baseline}", "max error"],
+        columns=["case", "op", "dtype", "backend", "min", "median", "GFLOP/s", f"vs {baseline}", "max error"],
         cells=[_cells(row) for row in timed],
         notes=list(
             dict.fromkeys(

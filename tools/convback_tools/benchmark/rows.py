@@ -15,6 +15,8 @@ class Row:
         "y", "dx", "dw", "db", or "backward" for the three gradients in one call.
     status : str
         "timed"; or "unsupported", "unavailable", or "wrong" where verification forbids timing.
+    baseline : str or None
+        The backend that `ratio_to_baseline` refers to.
     seconds_min, seconds_median : float or None
         Of one call.
     gflops : float or None
@@ -36,6 +38,7 @@ class Row:
     threads: int
     accuracy: str
     status: str
+    baseline: str | None
     seconds_min: float | None = None
     seconds_median: float | None = None
     gflops: float | None = None

@@ -35,7 +35,7 @@ def time_interleaved(
     order = random.Random(seed)
     times: dict[str, list[float]] = {name: [] for name in contestants}
     started = perf_counter()
-    while len(next(iter(times.values()), [])) < rounds:
+    for _ in range(rounds):
         for name in order.sample(list(contestants), len(contestants)):
             times[name].append(_measure(contestants[name], repeats[name]))
         if perf_counter() - started > budget * len(contestants):

@@ -7,7 +7,7 @@ Two kinds:
   a probability of at most 2/(2B+1) (1/(2B+1)), by the lemma of Schwartz and Zippel; so many independent draws are made
   that the product of these probabilities is at most 2^-40.
 - `rounding`: random real numbers. A sum of K products, in any order, with rounding u, is off by at most
-  gamma_K sum |a b| with gamma_K = K u / (1 - K u) (Higham, Accuracy and Stability of Numerical Algorithms, 3.1 and 4.2).
+  gamma_K sum |a b| with gamma_K = K u / (1 - K u) (Higham, Accuracy and Stability of Numerical Algorithms, 3.1).
 """
 
 from __future__ import annotations

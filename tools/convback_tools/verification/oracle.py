@@ -133,7 +133,7 @@ def _factors(
     for i, k, r in _meetings(op, geom, place):
         pair: dict[str, tuple[Any, Any]] = {
             "y": ((first, c_of_group, *r), (second, slice(None), *k)),
-            "dx": ((first, f_of_group, *i), (f_of_group, second % channels, *k)),
+            "dx": ((first, f_of_group, *i), (f_of_group, second - group * channels, *k)),
             "dw": ((slice(None), first, *i), (slice(None), group * channels + second, *r)),
         }
         left.append(a[pair[op][0]])

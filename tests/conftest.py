@@ -1,0 +1,84 @@
+"""Fixtures: every test of a gradient runs for each installed backend, and none names one."""
+
+import json
+import os
+import subprocess
+import sys
+from importlib.metadata import metadata
+from pathlib import Path
+
+import numpy as np
+import pytest
+from convback_tools import suites
+
+import convback
+
+PLUGINS = Path(__file__).parent / "plugins"
+EXTRAS = metadata("convback").get_all("Provides-Extra")
+
+
+@pytest.fixture(params=convback.backends())
+def backend(request):
+    """Name of each installed backend. One that an extra brings may be missing; one of our own may not."""
+    try:
+        convback.get_backend(request.param)
+    except convback.BackendUnavailable as error:
+        if request.param in EXTRAS:
+            pytest.skip(str(error))
+        raise
+    return request.param
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request):
+    return np.dtype(request.param)
+
+
+@pytest.fixture(params=["y", "dx", "dw", "db"])
+def op(request):
+    return request.param
+
+
+@pytest.fixture(params=suites.suite("quick"), ids=lambda case: case.name)
+def case(request):
+    """Each case of the quick suite."""
+    return request.param
+
+
+class Result:
+    """What a run of the command left: exit code, stdout, stderr."""
+
+    def __init__(self, finished):
+        self.code, self.out, self.err = finished.returncode, finished.stdout, finished.stderr
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+
+@pytest.fixture
+def command():
+    """Run `convback` in a process of its own, as a user does, beside the fake distributions named in `plugins`."""
+
+    def run(*arguments, plugins=(), env=(), timeout=120):
+        path = os.pathsep.join(str(PLUGINS / name) for name in plugins)
+        environment = {**os.environ, "PYTHONPATH": path, **dict(env)}
+        line = [sys.executable, "-m", "convback_tools", *arguments]
+        return Result(
+            subprocess.run(line, capture_output=True, text=True, env=environment, timeout=timeout, cwd=PLUGINS)
+        )
+
+    return run
+
+
+@pytest.fixture
+def python():
+    """Run a piece of Python in a process of its own, beside the fake distributions named in `plugins`."""
+
+    def run(code, plugins=(), env=()):
+        path = os.pathsep.join(str(PLUGINS / name) for name in plugins)
+        environment = {**os.environ, "PYTHONPATH": path, **dict(env)}
+        line = [sys.executable, "-W", "error", "-c", code]
+        return Result(subprocess.run(line, capture_output=True, text=True, env=environment, timeout=120, cwd=PLUGINS))
+
+    return run

@@ -1,0 +1,5 @@
+"""`python -m convback_tools` is the command `convback`."""
+
+from convback_tools.cli import main
+
+main()
