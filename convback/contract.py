@@ -50,8 +50,8 @@ What a backend may do besides (leave out what does not apply):
   can make, for these operands. Absent: the bound of a sum of K products in any order, gamma_K * sum |a b|.
 - `chosen(op, geom, dtype)`: for a backend that passes the work on, the name of the backend that does it.
 - `info()`: a dict of short strings, what `convback backends` shows of it.
-- `PRACTICAL_MACS`: the number of multiplications beyond which a call takes longer than people wait. `verify` and `bench`
-  then leave the backend out, unless it was named.
+- `PRACTICAL_MACS`: the number of multiplications beyond which a call takes longer than people wait. `verify` and
+  `bench` then leave the backend out, unless it was named.
 
 `violations` says what is missing; the registry refuses a backend that has any.
 """

@@ -72,9 +72,9 @@ class ConvGeometry:
     stride, dilation : int or sequence of int
         At least 1; one number for all axes, or one an axis. A dilation of 1 means none.
     padding : int, str or sequence
-        Zeros around x: a number for all sides, one number an axis, one (lo, hi) pair an axis, or a word: "valid" (none),
-        "same" (the output has ceil(x / stride) positions, an odd zero goes to the end), "same_lower" (to the start),
-        "full" (the effective kernel less one, on all sides).
+        Zeros around x: a number for all sides, one number an axis, one (lo, hi) pair an axis, or a word: "valid"
+        (none), "same" (the output has ceil(x / stride) positions, an odd zero goes to the end), "same_lower" (to the
+        start), "full" (the effective kernel less one, on all sides).
     groups : int
         Number of groups that C and F are divided into.
 
@@ -292,8 +292,8 @@ def _checked_extent(axis: int, x: int, kernel: int, stride: int, pair: tuple[int
         raise ShapeError(f"spatial axis {axis}: an extent of {max(padded, reach)} is beyond 2**62")
     if reach > padded:
         raise ShapeError(
-            f"spatial axis {axis}: the kernel covers {reach} positions (extent {kernel}, dilation {dilation}), more than "
-            f"the padded input has: {padded} = {x} + padding {pair[0]} + {pair[1]}"
+            f"spatial axis {axis}: the kernel covers {reach} positions (extent {kernel}, dilation {dilation}), more "
+            f"than the padded input has: {padded} = {x} + padding {pair[0]} + {pair[1]}"
         )
     return output_extent(x, kernel, stride, *pair, dilation)
 

@@ -63,7 +63,7 @@ def conv(
     backend : str, optional
         Default: `use_backend`, else `set_default_backend`, else `CONVBACK_BACKEND`, else "auto".
     out : ndarray, optional
-        Where to write the result, of its shape and dtype, with any strides and byte order. It is overwritten, never read.
+        Where to write the result, of its shape and dtype, with any strides and byte order. Overwritten, never read.
 
     Returns
     -------
@@ -110,7 +110,7 @@ def dx(
 
     In two dimensions, every output position gives to the inputs that it was made of::
 
-        dx[n, (f//F')C'+c, r, s]  accumulates  dy[n,f,i,j] * w[f,c,k,l]   at  r = i*sh + k*dh - ph,  s = j*sw + l*dw - pw
+        dx[n, (f//F')C'+c, r, s] accumulates dy[n,f,i,j] * w[f,c,k,l]  at  r = i*sh + k*dh - ph, s = j*sw + l*dw - pw
 
     Parameters
     ----------

@@ -190,7 +190,8 @@ def _zeros(*operands_and_out: Array) -> None:
 def flip(w: Array) -> Array:
     """A view of w rotated by 180 degrees: all spatial axes reversed."""
     reversed_axes: Any = (..., *(slice(None, None, -1),) * (w.ndim - 2))
-    return w[reversed_axes]
+    view: Array = w[reversed_axes]
+    return view
 
 
 def _flipped(plan: Plan, op: str) -> Run:

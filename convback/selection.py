@@ -23,7 +23,7 @@ def current_backend() -> str:
 
 
 def current_accuracy() -> str:
-    """The accuracy that holds for a call without `accuracy=` here and now; unchecked, as it may be the environment's."""
+    """The accuracy of a call without `accuracy=` here and now; unchecked, as it may be the environment's."""
     return _context_accuracy.get() or environment.variable("CONVBACK_ACCURACY") or "fast"
 
 

@@ -122,7 +122,7 @@ def train(
     learning_rate: float = 0.05,
     momentum: float = 0.9,
 ) -> tuple[list[float], float]:
-    """Train, and say how it goes. Returns the loss of every batch and the part of the test images that is recognised."""
+    """Train, and say how it goes. Returns the loss of every batch and the part of the test images recognised."""
     rng = np.random.default_rng(seed)
     losses: list[float] = []
     for epoch in range(1, epochs + 1):
@@ -143,7 +143,13 @@ def train(
 @click.option("--backend", help="What computes the convolutions; without it, convback decides.")
 @click.option("--epochs", default=20, show_default=True, type=click.IntRange(min=1))
 @click.option("--batch-size", default=32, show_default=True, type=click.IntRange(min=1))
-@click.option("--seed", default=0, show_default=True, help="Of the split, the first weights and the order.")
+@click.option(
+    "--seed",
+    default=0,
+    show_default=True,
+    type=click.IntRange(min=0),
+    help="Of the split, the first weights and the order.",
+)
 @click.option("--dtype", default="float32", show_default=True, type=click.Choice(["float32", "float64"]))
 def main(backend: str | None, epochs: int, batch_size: int, seed: int, dtype: str) -> None:
     """Train a small CNN on handwritten digits, with every gradient from convback."""

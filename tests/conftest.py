@@ -29,6 +29,14 @@ def backend(request):
     return request.param
 
 
+@pytest.fixture
+def own_backend(backend):
+    """The same without the peers that extras bring, for promises that are ours alone."""
+    if backend in EXTRAS:
+        pytest.skip("convback does not promise this of other libraries")
+    return backend
+
+
 @pytest.fixture(params=["float32", "float64"])
 def dtype(request):
     return np.dtype(request.param)

@@ -94,7 +94,7 @@ def test_the_same_question_has_the_same_numbers():
 
 
 def test_bound_holds_for_sums_in_any_order_and_is_not_loose(dtype):
-    """Sequential sums of ones and of alternating large numbers stay within the bound; 16 times the bound would not do."""
+    """Sums in random orders stay within it, and it is not twice what theory gives."""
     question = Question("dw", ConvGeometry((1, 1, 5000), (1, 1, 1)), dtype, 0)
     challenge = challenges.rounding(question)
     dy, x = (operand.ravel() for operand in challenge.operands)

@@ -18,12 +18,12 @@ from convback_tools.verification.verify import DTYPES
 DEFAULT_OPS = ("dx", "dw")
 
 
-@click.command("bench")
+@click.command("bench", short_help="Time verified backends side by side.")
 @options.backends
 @options.cases("seed")
 @click.option(
     "--op", "ops", multiple=True, type=click.Choice(OPS),
-    help="What to time (repeatable)  [default: dx, dw]; backward is dx, dw and db in one call.",
+    help="What to time (repeatable); backward is dx, dw and db in one call.  [default: dx, dw]",
 )  # fmt: skip
 @click.option(
     "--dtype", "dtypes", multiple=True, type=click.Choice(DTYPES), default=("float32",), show_default=True,
@@ -65,13 +65,17 @@ def command(
     with memory for its result at hand.
 
     \b
-    Exit codes: 0 timed; 1 a backend gave wrong results (it is not timed); 2 wrong usage;
-    3 a backend named by -b is unknown, unavailable or was not timed; 4 nothing was timed.
+    Exit codes:
+      0  timed
+      1  a backend gave wrong results; it is not timed
+      2  wrong usage
+      3  a backend named by -b is unknown, unavailable or was not timed
+      4  nothing was timed
 
     \b
     Examples:
       convback bench -b cython -b einsum --suite layers --threads 1
-      convback bench --case g1mb8ic64ih56iw56oc64kh3kw3ph1pw1 --op backward --baseline cython
+      convback bench --case resnet50-res3-3x3 --op backward --baseline cython
     """
     cases = options.chosen_cases(suite, words)
     names = options.chosen_backends(backend_names, all_backends)

@@ -26,7 +26,7 @@ class Row:
     details: str
 
 
-@click.command("backends")
+@click.command("backends", short_help="List the installed backends: usable, or why not.")
 @options.output
 def command(style: str, path: Path | None) -> int:
     """List the installed backends: usable or why not, and where they come from.

@@ -15,7 +15,7 @@ from convback_tools.verification.rows import Row
 from convback_tools.verification.verify import DTYPES, TIERS, Settings, verify
 
 
-@click.command("verify")
+@click.command("verify", short_help="Prove that backends compute the right gradients.")
 @options.backends
 @options.cases("quick")
 @click.option("--op", "ops", multiple=True, type=click.Choice(OPS), help="Only this gradient (repeatable).")
@@ -55,14 +55,18 @@ def command(
     but is no failure.
 
     \b
-    Exit codes: 0 all passed; 1 a row failed or ended in an error; 2 wrong usage;
-    3 a backend named by -b is unknown, unavailable or ran no case; 4 nothing could be decided.
+    Exit codes:
+      0  all passed
+      1  a row failed or ended in an error
+      2  wrong usage
+      3  a backend named by -b is unknown, unavailable or ran no case
+      4  nothing could be decided
 
     \b
     Examples:
       convback verify
       convback verify -b cython --suite full
-      convback verify --case g2mb1ic4ih10iw12oc6kh3kw2sh2ph1 --op dx --format json
+      convback verify --case g2mb1ic4ih10iw12oc6kh3kw2sh2ph1 --op dx
     """
     cases = options.chosen_cases(suite, words)
     settings = Settings(
