@@ -23,6 +23,11 @@ def supports(op: str, geom: ConvGeometry | None, dtype: DType) -> str | None:
     return None
 
 
+def info() -> dict[str, str]:
+    candidates = [*strangers(), *sorted(by_cost("dx", None))]
+    return {"chooses among": ", ".join(candidates)}
+
+
 def chosen(op: str, geom: ConvGeometry | None, dtype: DType) -> str:
     """Name of the first candidate that supports the problem.
 

@@ -110,8 +110,9 @@ def _markdown(report: Report) -> str:
 
 def _print_table(report: Report, console: Console) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column in report.columns:
-        table.add_column(column, justify="left" if column == report.columns[0] else "right", overflow="fold")
+    for column, *cells in zip(report.columns, *report.cells, strict=True):
+        numeric = any(cell[:1].isdigit() for cell in cells)
+        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for cells in report.cells:
         table.add_row(*(Text(cell, style="bold red" if cell.endswith(ALARM) else "") for cell in cells))
     console.print(report.title, markup=False, style="bold", soft_wrap=True)

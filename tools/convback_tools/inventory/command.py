@@ -45,7 +45,7 @@ def command(style: str, path: Path | None) -> int:
             cells=[
                 [row.backend, row.status, row.origin, row.details if row.status == "usable" else "-"] for row in rows
             ],
-            notes=[f"{row.backend}: {row.details}" for row in rows if row.status != "usable"],
+            notes=[row.details for row in rows if row.status != "usable"],
         ),
         style,
         path,
@@ -69,4 +69,4 @@ def details(name: str) -> str:
     except ConvbackError as error:
         return str(error)
     facts = backend.info() if hasattr(backend, "info") else {}
-    return ", ".join(f"{key} {value}" for key, value in facts.items()) or "usable"
+    return ", ".join(f"{key} {value}" for key, value in facts.items()) or "-"

@@ -135,7 +135,8 @@ def _reasons(found: Sequence[Row]) -> list[str]:
     for rows in _grouped(found, ("unavailable", "unsupported", "inconclusive"), lambda row: (row.backend, row.status)):
         row = rows[0]
         more = f" (and {len(rows) - 1} more; --format json has the reasons)" if len(rows) > 1 else ""
-        lines.append(f"{row.status}: {row.backend}{f' {row.op} {row.case}' if row.case else ''}: {row.reason}{more}")
+        subject = f"{row.backend} {row.op} {row.case}: " if row.case else ""
+        lines.append(f"{row.status}: {subject}{row.reason}{more}")
     return lines
 
 
