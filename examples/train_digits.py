@@ -3,7 +3,7 @@
 The data are the 1797 images of 8 x 8 pixels that scikit-learn brings along; nothing is downloaded. The network is three
 convolutions. The last one has a kernel as large as its input, which makes it the classifier: one score a digit.
 
-    pip install convback[examples]
+    pip install "convback[examples]"
     python train_digits.py
     python train_digits.py --backend einsum --dtype float64
 
@@ -24,14 +24,13 @@ from sklearn.datasets import load_digits
 import convback
 
 Array = NDArray[Any]
+Rng = np.random.Generator
 
 
 class Conv:
     """A convolution layer that learns: F filters over C channels, kernel x kernel wide."""
 
-    def __init__(
-        self, rng: np.random.Generator, F: int, C: int, kernel: int, dtype: str, stride: int = 1, padding: int = 0
-    ) -> None:
+    def __init__(self, rng: Rng, dtype: str, *, F: int, C: int, kernel: int, stride: int = 1, padding: int = 0) -> None:
         scale = np.sqrt(2 / (C * kernel**2))  # keeps the size of the numbers from layer to layer, given a ReLU between
         self.w: Array = (scale * rng.standard_normal((F, C, kernel, kernel))).astype(dtype)
         self.b: Array = np.full(F, 0.1, dtype)
@@ -46,10 +45,7 @@ class Conv:
     def backward(self, dy: Array, need: tuple[str, ...]) -> Array | None:
         """Write dw and db into their places; return dx, or None if it is not needed."""
         places = convback.Gradients(dw=self.dw, db=self.db)
-        gradients = convback.backward(
-            dy, self.x, self.w, stride=self.stride, padding=self.padding, need=need, out=places
-        )
-        return gradients.dx
+        return convback.backward(dy, self.x, self.w, stride=self.stride, padding=self.padding, need=need, out=places).dx
 
     def step(self, learning_rate: float, momentum: float) -> None:
         """Go downhill, as a heavy ball does."""
@@ -62,12 +58,11 @@ class Conv:
 class Network:
     """Three convolutions with a ReLU between them: images (N, 1, 8, 8) in, scores (N, 10, 1, 1) out."""
 
-    def __init__(self, seed: int, dtype: str = "float32", filters: tuple[int, int] = (16, 32)) -> None:
-        rng = np.random.default_rng(seed)
+    def __init__(self, rng: Rng, dtype: str = "float32", filters: tuple[int, int] = (16, 32)) -> None:
         self.layers = [
-            Conv(rng, F=filters[0], C=1, kernel=3, padding=1, dtype=dtype),  # 8 x 8 -> 8 x 8
-            Conv(rng, F=filters[1], C=filters[0], kernel=3, stride=2, padding=1, dtype=dtype),  # 8 x 8 -> 4 x 4
-            Conv(rng, F=10, C=filters[1], kernel=4, dtype=dtype),  # 4 x 4 -> 1 x 1
+            Conv(rng, dtype, F=filters[0], C=1, kernel=3, padding=1),  # 8 x 8 -> 8 x 8
+            Conv(rng, dtype, F=filters[1], C=filters[0], kernel=3, stride=2, padding=1),  # 8 x 8 -> 4 x 4
+            Conv(rng, dtype, F=10, C=filters[1], kernel=4),  # 4 x 4 -> 1 x 1
         ]
 
     def forward(self, x: Array) -> Array:
@@ -78,10 +73,11 @@ class Network:
 
     def backward(self, dy: Array) -> None:
         """From the gradient of the scores to those of all weights and biases, last layer first."""
-        for layer in reversed(self.layers[1:]):
-            dx = layer.backward(dy, need=("dx", "dw", "db"))
-            dy = dx * (layer.x > 0)  # x is the output of a ReLU, which lets a gradient through where it is positive
-        self.layers[0].backward(dy, need=("dw", "db"))  # nobody asks how the images should change
+        for layer in reversed(self.layers):
+            is_first = layer is self.layers[0]  # nobody asks how the images should change
+            dx = layer.backward(dy, need=("dw", "db") if is_first else ("dx", "dw", "db"))
+            if dx is not None:
+                dy = dx * (layer.x > 0)  # back through the ReLU that x came out of
 
 
 class Digits(NamedTuple):
@@ -93,20 +89,26 @@ class Digits(NamedTuple):
     digits_test: Array
 
 
-def load(seed: int, dtype: str = "float32") -> Digits:
-    """Four fifths of the images to learn from, one fifth for the test, dealt by the seed."""
+def load(rng: Rng, dtype: str = "float32") -> Digits:
+    """Deal out the images: four fifths to learn from, one fifth for the test."""
     images, digits = load_digits(return_X_y=True)
     x = (images / 16).reshape(-1, 1, 8, 8).astype(dtype)
-    test, learn = np.split(np.random.default_rng(seed).permutation(len(x)), [len(x) // 5])
+    test, learn = np.split(rng.permutation(len(x)), [len(x) // 5])
     return Digits(x[learn], digits[learn], x[test], digits[test])
+
+
+def shifted(x: Array, rng: Rng) -> Array:
+    """The images of a batch moved by up to one pixel: they show the same digits, and are as good as new ones."""
+    i, j = rng.integers(0, 3, 2)
+    return np.pad(x, ((0, 0), (0, 0), (1, 1), (1, 1)))[:, :, i : i + 8, j : j + 8]
 
 
 def cross_entropy(y: Array, digits: Array) -> tuple[float, Array]:
     """Loss of a batch, the mean of -log(softmax(y)) at the right digits, and its gradient dy."""
     N = len(y)
     right = np.arange(N), digits, 0, 0
-    logits = y - y.max(axis=1, keepdims=True)
-    log_softmax = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
+    y = y - y.max(axis=1, keepdims=True)  # changes nothing but keeps exp from overflowing
+    log_softmax = y - np.log(np.exp(y).sum(axis=1, keepdims=True))
     dy = np.exp(log_softmax)
     dy[right] -= 1
     return -float(log_softmax[right].mean()), dy / N
@@ -115,52 +117,52 @@ def cross_entropy(y: Array, digits: Array) -> tuple[float, Array]:
 def train(
     network: Network,
     data: Digits,
+    rng: Rng,
     *,
-    epochs: int,
-    batch_size: int,
-    seed: int,
+    epochs: int = 15,
+    batch_size: int = 32,
     learning_rate: float = 0.05,
     momentum: float = 0.9,
+    shift: float = 0.5,
 ) -> tuple[list[float], float]:
-    """Train, and say how it goes. Returns the loss of every batch and the part of the test images recognised."""
-    rng = np.random.default_rng(seed)
+    """Train, and print how it goes; `shift` is the part of the batches that is moved a little.
+
+    Returns the loss of every batch, and which part of the test images is recognised in the end.
+    """
+    starts = range(0, len(data.x), batch_size)
     losses: list[float] = []
     for epoch in range(1, epochs + 1):
         order = rng.permutation(len(data.x))
-        batches = [order[start : start + batch_size] for start in range(0, len(order), batch_size)]
-        for batch in batches:
-            loss, dy = cross_entropy(network.forward(data.x[batch]), data.digits[batch])
+        for start in starts:
+            batch = order[start : start + batch_size]
+            x = shifted(data.x[batch], rng) if rng.random() < shift else data.x[batch]
+            loss, dy = cross_entropy(network.forward(x), data.digits[batch])
             network.backward(dy)
-            for layer in network.layers:
-                layer.step(learning_rate, momentum)
+            for layer in network.layers:  # in steps that become smaller, down to almost nothing
+                layer.step(learning_rate * (1 - len(losses) / (epochs * len(starts))), momentum)
             losses.append(loss)
-        click.echo(f"epoch {epoch:2}   loss {np.mean(losses[-len(batches) :]):.4f}")
+        click.echo(f"epoch {epoch:2}   loss {np.mean(losses[-len(starts) :]):.4f}")
     recognised = network.forward(data.x_test).argmax(axis=1).ravel() == data.digits_test
     return losses, float(recognised.mean())
 
 
 @click.command()
 @click.option("--backend", help="What computes the convolutions; without it, convback decides.")
-@click.option("--epochs", default=20, show_default=True, type=click.IntRange(min=1))
+@click.option("--epochs", default=15, show_default=True, type=click.IntRange(min=1))
 @click.option("--batch-size", default=32, show_default=True, type=click.IntRange(min=1))
-@click.option(
-    "--seed",
-    default=0,
-    show_default=True,
-    type=click.IntRange(min=0),
-    help="Of the split, the first weights and the order.",
-)
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(min=0), help="For all that is random.")
 @click.option("--dtype", default="float32", show_default=True, type=click.Choice(["float32", "float64"]))
 def main(backend: str | None, epochs: int, batch_size: int, seed: int, dtype: str) -> None:
     """Train a small CNN on handwritten digits, with every gradient from convback."""
-    start = time.perf_counter()
+    started = time.perf_counter()
+    rng = np.random.default_rng(seed)
+    data, network = load(rng, dtype), Network(rng, dtype)
     try:
-        convback.set_default_backend(backend)
-        network = Network(seed, dtype)
-        _, accuracy = train(network, load(seed, dtype), epochs=epochs, batch_size=batch_size, seed=seed)
+        with convback.use_backend(backend or convback.current_backend()):
+            _, accuracy = train(network, data, rng, epochs=epochs, batch_size=batch_size)
     except convback.ConvbackError as error:
         raise click.UsageError(str(error)) from None
-    click.echo(f"test accuracy {100 * accuracy:.1f} %   {time.perf_counter() - start:.1f} s")
+    click.echo(f"test accuracy {100 * accuracy:.1f} %   {time.perf_counter() - started:.1f} s")
 
 
 if __name__ == "__main__":

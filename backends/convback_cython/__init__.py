@@ -34,8 +34,8 @@ except ImportError as error:
 CONTRACT = 1
 CTYPES = {"float32": "float", "float64": "double"}
 
-# Starting threads costs some microseconds: below this many products one thread is faster.
-PARALLEL_MACS = 100_000
+# About 50 microseconds of work: below it, starting and awaiting threads costs what they save.
+PARALLEL_MACS = 300_000
 
 
 def supports(op: str, geom: ConvGeometry | None, dtype: DType) -> str | None:

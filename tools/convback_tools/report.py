@@ -110,8 +110,8 @@ def _markdown(report: Report) -> str:
 
 def _print_table(report: Report, console: Console) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for column, *cells in zip(report.columns, *report.cells, strict=True):
-        numeric = any(cell[:1].isdigit() for cell in cells)
+    for position, column in enumerate(report.columns):
+        numeric = any(cells[position][:1].isdigit() for cells in report.cells)
         table.add_column(column, justify="right" if numeric else "left", overflow="fold")
     for cells in report.cells:
         table.add_row(*(Text(cell, style="bold red" if cell.endswith(ALARM) else "") for cell in cells))
