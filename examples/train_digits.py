@@ -26,31 +26,34 @@ import convback
 Array = NDArray[Any]
 Rng = np.random.Generator
 
+LEARNING_RATE = 0.05
+MOMENTUM = 0.9
+
 
 class Conv:
     """A convolution layer that learns: F filters over C channels, kernel x kernel wide."""
 
-    def __init__(self, rng: Rng, dtype: str, *, F: int, C: int, kernel: int, stride: int = 1, padding: int = 0) -> None:
+    def __init__(self, rng: Rng, dtype: str, F: int, C: int, kernel: int, **options: Any) -> None:
         scale = np.sqrt(2 / (C * kernel**2))  # keeps the size of the numbers from layer to layer, given a ReLU between
         self.w: Array = (scale * rng.standard_normal((F, C, kernel, kernel))).astype(dtype)
         self.b: Array = np.full(F, 0.1, dtype)
         self.dw, self.db = np.zeros_like(self.w), np.zeros_like(self.b)
         self.w_velocity, self.b_velocity = np.zeros_like(self.w), np.zeros_like(self.b)
-        self.stride, self.padding = stride, padding
+        self.options = options  # stride, padding and whatever else convback.conv takes
 
     def forward(self, x: Array) -> Array:
         self.x = x  # the gradients will need it
-        return convback.conv(x, self.w, self.b, stride=self.stride, padding=self.padding)
+        return convback.conv(x, self.w, self.b, **self.options)
 
     def backward(self, dy: Array, need: tuple[str, ...]) -> Array | None:
         """Write dw and db into their places; return dx, or None if it is not needed."""
-        places = convback.Gradients(dw=self.dw, db=self.db)
-        return convback.backward(dy, self.x, self.w, stride=self.stride, padding=self.padding, need=need, out=places).dx
+        out = convback.Gradients(dw=self.dw, db=self.db)
+        return convback.backward(dy, self.x, self.w, need=need, out=out, **self.options).dx
 
-    def step(self, learning_rate: float, momentum: float) -> None:
+    def step(self, learning_rate: float) -> None:
         """Go downhill, as a heavy ball does."""
         for value, velocity, gradient in (self.w, self.w_velocity, self.dw), (self.b, self.b_velocity, self.db):
-            velocity *= momentum
+            velocity *= MOMENTUM
             velocity -= learning_rate * gradient
             value += velocity
 
@@ -115,15 +118,7 @@ def cross_entropy(y: Array, digits: Array) -> tuple[float, Array]:
 
 
 def train(
-    network: Network,
-    data: Digits,
-    rng: Rng,
-    *,
-    epochs: int = 15,
-    batch_size: int = 32,
-    learning_rate: float = 0.05,
-    momentum: float = 0.9,
-    shift: float = 0.5,
+    network: Network, data: Digits, rng: Rng, epochs: int, batch_size: int, shift: float = 0.5
 ) -> tuple[list[float], float]:
     """Train, and print how it goes; `shift` is the part of the batches that is moved a little.
 
@@ -138,8 +133,9 @@ def train(
             x = shifted(data.x[batch], rng) if rng.random() < shift else data.x[batch]
             loss, dy = cross_entropy(network.forward(x), data.digits[batch])
             network.backward(dy)
-            for layer in network.layers:  # in steps that become smaller, down to almost nothing
-                layer.step(learning_rate * (1 - len(losses) / (epochs * len(starts))), momentum)
+            done = len(losses) / (epochs * len(starts))
+            for layer in network.layers:
+                layer.step(LEARNING_RATE * (1 - done))  # ever smaller steps, down to almost nothing
             losses.append(loss)
         click.echo(f"epoch {epoch:2}   loss {np.mean(losses[-len(starts) :]):.4f}")
     recognised = network.forward(data.x_test).argmax(axis=1).ravel() == data.digits_test
@@ -159,7 +155,7 @@ def main(backend: str | None, epochs: int, batch_size: int, seed: int, dtype: st
     data, network = load(rng, dtype), Network(rng, dtype)
     try:
         with convback.use_backend(backend or convback.current_backend()):
-            _, accuracy = train(network, data, rng, epochs=epochs, batch_size=batch_size)
+            _, accuracy = train(network, data, rng, epochs, batch_size)
     except convback.ConvbackError as error:
         raise click.UsageError(str(error)) from None
     click.echo(f"test accuracy {100 * accuracy:.1f} %   {time.perf_counter() - started:.1f} s")

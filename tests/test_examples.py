@@ -25,14 +25,12 @@ EXAMPLE = Path(__file__).parents[1] / "examples" / "train_digits.py"
 STEPS = 4
 IMAGES = 4
 SEED = 0
-LEARNING_RATE = 0.05
-MOMENTUM = 0.9
 
-# How far apart two loss curves in float64 can be. The longest sums of a step have one product an image and pixel: K = 256.
-# In any order, they are off by at most K u = 3e-14 of their magnitudes (u = 1.1e-16). Six of them follow each other in a
-# step: three layers forward, two dx and a dw; so 24 in four steps. Numbers here are of size 1, but are made of terms that
-# cancel in part; 10 allows for that. No ReLU decides differently: `reference` asserts that none stands near its corner.
-# 24 * 10 * 3e-14 is 7e-12. A gradient that is wrong in its sixth digit moves the curve by far more.
+# How far two loss curves in float64 can be apart. The longest sums of a step have a product for each pixel of each
+# image: K = 256. Whatever their order, they are off by at most K u = 3e-14 of their magnitudes, with u = 1.1e-16. Six of
+# them follow each other in a step: three layers forward, two dx and a dw; so 24 in four steps. All these numbers are of
+# size 1, but are made of terms that cancel in part: 10 allows for that. No ReLU decides differently, for `relu` asserts
+# that nothing stands so near its corner. Together 24 * 10 * 3e-14 = 7e-12: a gradient wrong in its eighth digit is seen.
 BOUND = STEPS * 6 * 10 * (IMAGES * 64) * np.finfo(np.float64).eps / 2
 
 Array = NDArray[Any]
@@ -75,7 +73,7 @@ def reference(example: ModuleType) -> list[float]:
             moved = parameters.copy()
             moved[i] += 1e-100j
             gradient[i] = loss(moved, parts, ends, data).imag / 1e-100
-        velocity = MOMENTUM * velocity - LEARNING_RATE * (1 - step / STEPS) * gradient
+        velocity = example.MOMENTUM * velocity - example.LEARNING_RATE * (1 - step / STEPS) * gradient
         parameters += velocity
     return losses
 
@@ -110,27 +108,18 @@ def test_losses_of_digits_are_those_of_exact_gradients(
         pytest.skip(f"{backend} has no forward pass")
     network, data = tiny(example)
     with convback.use_backend(backend):
-        losses, accuracy = example.train(
-            network,
-            data,
-            np.random.default_rng(SEED),
-            epochs=STEPS,
-            batch_size=IMAGES,
-            learning_rate=LEARNING_RATE,
-            momentum=MOMENTUM,
-            shift=0,
-        )
+        losses, accuracy = example.train(network, data, np.random.default_rng(SEED), STEPS, IMAGES, shift=0)
+        scores = network.forward(data.x_test)[:, :, 0, 0]
     assert len(losses) == STEPS
     np.testing.assert_allclose(losses, reference, rtol=0, atol=BOUND)
-    recognised = network.forward(data.x_test).argmax(axis=1).ravel() == data.digits_test
-    assert accuracy == recognised.mean()
+    assert accuracy == np.mean(scores.argmax(axis=1) == data.digits_test)
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     """The example as a program, on convback's own choice of backend unless the arguments name one."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("CONVBACK_")}
-    # One thread: on a machine that is busy with other tests, threads that wait for each other would take most of the time.
-    environment["CONVBACK_NUM_THREADS"] = "1"
+    # One thread: on a machine that is busy with other tests, threads that wait for each other take most of the time.
+    environment["OMP_NUM_THREADS"] = "1"
     return subprocess.run(
         [sys.executable, str(EXAMPLE), *arguments],
         env=environment,

@@ -99,7 +99,7 @@ def test_modules_start_with_a_docstring():
 
 def test_readme_shows_the_help_that_there_is():
     readme = Path(__file__).parents[1] / "README.md"
-    blocks = dict(re.findall(r"```console\n\$ convback ?(.*?) ?--help\n(.*?)```", readme.read_text(), re.DOTALL))
+    blocks = dict(re.findall(r"```console\n\$ convback ?([^\n]*?) ?--help\n(.*?)```", readme.read_text(), re.DOTALL))
     assert set(blocks) >= {"", "verify"}
     for arguments, shown in blocks.items():
         line = [sys.executable, "-m", "convback_tools", *arguments.split(), "--help"]

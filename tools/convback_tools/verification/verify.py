@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -68,6 +69,10 @@ class Trial:
     reason: str = ""
     evidence: dict[str, Any] = field(default_factory=lambda: {"error_over_bound": 0.0, "max_abs_error": 0.0})
 
+    def settle(self, status: str, reason: str) -> None:
+        """End the trial without a verdict on the numbers."""
+        self.status, self.reason, self.evidence = status, reason, {}
+
 
 def _verdicts(case: Case, question: Question, tier: str, backends: list[str], settings: Settings) -> Iterator[Row]:
     trials = [Trial(name) for name in backends if _held_to(name, tier)]
@@ -77,7 +82,7 @@ def _verdicts(case: Case, question: Question, tier: str, backends: list[str], se
     if reason := _out_of_reach(question, tier, settings):
         for trial in trials:
             if trial.status == "passed":
-                trial.status, trial.reason, trial.evidence = "inconclusive", reason, {}
+                trial.settle("inconclusive", reason)
     elif tier == "exact":
         needed, once = challenges.draws_needed(question)
         draws = min(needed, max(1, settings.max_macs // max(1, question.macs)))
@@ -112,9 +117,9 @@ def refuse(trial: Trial, question: Question, named: tuple[str, ...]) -> None:
     backend = convback.get_backend(trial.backend)
     practical = getattr(backend, "PRACTICAL_MACS", None)
     if practical is not None and question.macs > practical and trial.backend not in named:
-        trial.status, trial.evidence = "unsupported", {}
-        trial.reason = (
-            f"{question.macs} products take it too long (it is meant for {practical}); -b {trial.backend} asks anyway"
+        trial.settle(
+            "unsupported",
+            f"{question.macs} products take it too long (it is meant for {practical}); -b {trial.backend} asks anyway",
         )
     elif hasattr(backend, "chosen"):
         with suppress(LookupError):  # no backend takes it: the call itself will say so
@@ -137,8 +142,8 @@ def _out_of_reach(question: Question, tier: str, settings: Settings) -> str:
 
 def _memory(question: Question) -> int:
     # Operands, their copies and results of the backend, and the oracle's float64 copies of all three.
-    elements = sum(map(np.prod, (*question.operand_shapes, question.result_shape)), start=0)
-    return int(elements) * (3 * question.dtype.itemsize + 3 * 8)
+    elements = sum(map(math.prod, (*question.operand_shapes, question.result_shape)))
+    return elements * (3 * question.dtype.itemsize + 3 * 8)
 
 
 def face(trials: list[Trial], question: Question, asked: Iterator[Challenge]) -> None:
@@ -155,12 +160,11 @@ def _attempt(trial: Trial, question: Question, challenge: Challenge) -> None:
     try:
         answer(question, challenge.operands, trial.backend, out)
     except UnsupportedProblem as error:
-        trial.status, trial.reason, trial.evidence = "unsupported", str(error), {}
-        return
+        trial.settle("unsupported", str(error))
     except (Exception, SystemExit) as error:  # whatever a stranger's code raises is a finding, not our end
-        trial.status, trial.reason, trial.evidence = "error", f"{type(error).__name__}: {error}", {}
-        return
-    _judge(trial, out, challenge)
+        trial.settle("error", f"{type(error).__name__}: {error}")
+    else:
+        _judge(trial, out, challenge)
     for operand, copy, name in zip(challenge.operands, before, "ab", strict=False):
         if not np.array_equal(operand, copy):
             np.copyto(operand, copy)
@@ -172,22 +176,19 @@ def _judge(trial: Trial, out: Array, challenge: Challenge) -> None:
         got = out[challenge.index]
         error = np.abs(got - challenge.expected)
         ratio = np.where(error == 0, 0, error / challenge.allowed)
-    if not ratio.size or (
-        np.nanmax(ratio, initial=0) <= trial.evidence["error_over_bound"] and np.isfinite(ratio).all()
-    ):
+    error, ratio = (np.where(np.isnan(values), np.inf, values) for values in (error, ratio))
+    if not error.any():
         return
-    ratio = np.where(np.isnan(ratio), np.inf, ratio)
     worst = np.unravel_index(int(ratio.argmax()), ratio.shape)
     place = worst if challenge.index is ... else tuple(axis[worst] for axis in challenge.index)
     trial.evidence = {
         "error_over_bound": float(ratio[worst]),
-        "max_abs_error": max(trial.evidence["max_abs_error"], float(np.where(np.isnan(error), np.inf, error).max())),
+        "max_abs_error": float(error.max()),
         "worst_index": tuple(map(int, place)),
         "got": float(got[worst]),
         "expected": float(challenge.expected[worst]),
     }
-    if not ratio[worst] <= 1:
-        wrong = int((ratio > 1).sum())
+    if wrong := int((ratio > 1).sum()):
         trial.status, trial.reason = "failed", f"{wrong} of {ratio.size} elements are wrong"
 
 
