@@ -27,10 +27,11 @@ IMAGES = 4
 SEED = 0
 
 # How far two loss curves in float64 can be apart. The longest sums of a step have a product for each pixel of each
-# image: K = 256. Whatever their order, they are off by at most K u = 3e-14 of their magnitudes, with u = 1.1e-16. Six of
-# them follow each other in a step: three layers forward, two dx and a dw; so 24 in four steps. All these numbers are of
-# size 1, but are made of terms that cancel in part: 10 allows for that. No ReLU decides differently, for `relu` asserts
-# that nothing stands so near its corner. Together 24 * 10 * 3e-14 = 7e-12: a gradient wrong in its eighth digit is seen.
+# image: K = 256. Whatever their order, they are off by at most K u = 3e-14 of their magnitudes, with u = 1.1e-16. Six
+# of them follow each other in a step: three layers forward, two dx and a dw; so 24 in four steps. All these numbers are
+# of size 1, but are made of terms that cancel in part: 10 allows for that. No ReLU decides differently, for `relu`
+# asserts that nothing stands so near its corner. Together 24 * 10 * 3e-14 = 7e-12; a dx, dw or db that is wrong in its
+# eighth digit moves the curve by a hundred times as much.
 BOUND = STEPS * 6 * 10 * (IMAGES * 64) * np.finfo(np.float64).eps / 2
 
 Array = NDArray[Any]

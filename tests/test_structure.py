@@ -105,3 +105,12 @@ def test_readme_shows_the_help_that_there_is():
         line = [sys.executable, "-m", "convback_tools", *arguments.split(), "--help"]
         result = subprocess.run(line, capture_output=True, text=True, check=True, env={"COLUMNS": "80"})
         assert shown.strip() == result.stdout.replace("python -m convback_tools", "convback").strip()
+
+
+@pytest.mark.parametrize("tests", ["test_gradients.py", "test_legal_input.py", "test_examples.py"])
+def test_tests_of_gradients_name_no_backend(tests):
+    """They run for every installed backend, through the fixture."""
+    text = (Path(__file__).parent / tests).read_text(encoding="utf-8")
+    assert "backend" in text
+    for name in convback.backends():
+        assert not re.search(rf"""["']{name}["']""", text), name

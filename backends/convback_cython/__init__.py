@@ -44,8 +44,8 @@ def supports(op: str, geom: ConvGeometry | None, dtype: DType) -> str | None:
 
 def info() -> dict[str, str]:
     report = _build_report()
-    openmp, checks = ("with" if report[key] else "without" for key in ("openmp", "debug"))
-    return {"compiled for": report["isa"], openmp: "OpenMP", checks: "checks"}
+    openmp, checks = ("on" if report[key] else "off" for key in ("openmp", "debug"))
+    return {"compiled for": report["isa"], "OpenMP": openmp, "checks": checks}
 
 
 def plan(op: str, geom: ConvGeometry, dtype: DType) -> Run:
