@@ -51,7 +51,15 @@ def test_a_long_call_is_measured_at_least_once_and_the_budget_ends_it(clock):
     log = []
     times = time_interleaved({"a": clock.contestant("a", 5, log)}, budget=1, rounds=30, seed=0)
     assert times["a"] == [5]
+    assert log == ["a"]
     assert time_interleaved({}, budget=1, rounds=30, seed=0) == {}
+
+
+def test_a_slow_contestant_does_not_cost_a_fast_one_its_measurements(clock):
+    contestants = {"slow": clock.contestant("slow", 50, []), "fast": clock.contestant("fast", 0.1, [])}
+    times = time_interleaved(contestants, budget=1, rounds=30, seed=0)
+    assert len(times["slow"]) == 1
+    assert len(times["fast"]) > 5
 
 
 def test_rows(command):

@@ -1,4 +1,4 @@
-"""Interleaved timing: all contestants in every round, shuffled, so that drift of the machine hits them alike."""
+"""Interleaved timing: the contestants take turns, shuffled, so that drift of the machine hits them alike."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def time_interleaved(
     ----------
     contestants : mapping of name to function
     budget : float
-        Seconds for each contestant; at least one measurement is made.
+        Seconds for each contestant.
     rounds : int
         Most measurements of each contestant.
     seed : int
@@ -29,18 +29,24 @@ def time_interleaved(
     Returns
     -------
     dict of name to list of float
-        Equally many measurements of each contestant, in order.
+        At least one measurement of each contestant, in order.
     """
-    repeats = {name: _repeats(call) for name, call in contestants.items()}
     order = random.Random(seed)
-    times: dict[str, list[float]] = {name: [] for name in contestants}
-    started = perf_counter()
-    for _ in range(rounds):
-        for name in order.sample(list(contestants), len(contestants)):
+    times: dict[str, list[float]] = {}
+    repeats: dict[str, int] = {}
+    for name, call in contestants.items():
+        once = _measure(call, 1)
+        # A call that is long enough is a measurement already; one that takes minutes is not made twice.
+        times[name] = [once] if once >= SHORTEST_MEASUREMENT else []
+        repeats[name] = 1 if times[name] else math.ceil(SHORTEST_MEASUREMENT / min(once, _measure(call, 1)))
+    while active := [name for name in contestants if _goes_on(times[name], repeats[name], budget, rounds)]:
+        for name in order.sample(active, len(active)):
             times[name].append(_measure(contestants[name], repeats[name]))
-        if perf_counter() - started > budget * len(contestants):
-            break
     return times
+
+
+def _goes_on(measured: list[float], repeats: int, budget: float, rounds: int) -> bool:
+    return sum(measured) * repeats <= budget and len(measured) < rounds
 
 
 def _measure(call: Callable[[], object], repeats: int) -> float:
@@ -48,9 +54,3 @@ def _measure(call: Callable[[], object], repeats: int) -> float:
     for _ in range(repeats):
         call()
     return (perf_counter() - started) / repeats
-
-
-def _repeats(call: Callable[[], object]) -> int:
-    """How many calls make one measurement; verification has warmed the call up."""
-    once = min(_measure(call, 1) for _ in range(2)) if (first := _measure(call, 1)) < SHORTEST_MEASUREMENT else first
-    return math.ceil(SHORTEST_MEASUREMENT / once) if once < SHORTEST_MEASUREMENT else 1
