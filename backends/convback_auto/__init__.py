@@ -24,7 +24,7 @@ def supports(op: str, geom: ConvGeometry | None, dtype: DType) -> str | None:
 
 
 def info() -> dict[str, str]:
-    candidates = [*strangers(), *sorted(by_cost("dx", None))]
+    candidates = [*strangers(), *sorted(by_cost(None))]
     return {"chooses among": ", ".join(candidates)}
 
 
@@ -39,7 +39,7 @@ def chosen(op: str, geom: ConvGeometry | None, dtype: DType) -> str:
         If CONVBACK_AUTO names a backend that cannot be used, or this one.
     """
     reasons = []
-    for name in (*strangers(), *by_cost(op, geom)):
+    for name in (*strangers(), *by_cost(geom)):
         try:
             reason = refusal(get_backend(name), op, geom, dtype)
         except BackendUnavailable as error:

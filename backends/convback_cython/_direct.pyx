@@ -11,7 +11,6 @@ not depend on their number.
 Cost: one multiplication and addition a product; y and dx load and store the row for each.
 """
 
-cimport cython
 from cython.parallel cimport prange
 from libc.stdlib cimport free, malloc
 
@@ -30,32 +29,36 @@ cdef struct Axis:
 cdef class Layer:
     """A `ConvGeometry` of three axes in C, with the range of output columns j that each tap l of a row meets.
 
-    first[l] <= j < last[l] are the j for which s = j * sw + l * dw - pw lies inside x.
+    first[l] <= j < last[l] are the j for which s = j * sw + l * dw - pw lies inside x; start[l] is s at first[l].
     """
 
     cdef Py_ssize_t N, C, F, groups, channels, filters
     cdef Axis depth, height, width
     cdef Py_ssize_t *first
     cdef Py_ssize_t *last
+    cdef Py_ssize_t *start
 
     def __cinit__(self, geom):
-        cdef Py_ssize_t tap
+        cdef Py_ssize_t tap, shift
         self.N, self.C, self.F, self.groups = geom.N, geom.C, geom.F, geom.groups
         self.channels = geom.C // geom.groups
         self.filters = geom.F // geom.groups
         self.depth, self.height, self.width = (axis_of(geom, axis) for axis in range(3))
         self.first = <Py_ssize_t *> malloc(self.width.kernel * sizeof(Py_ssize_t))
         self.last = <Py_ssize_t *> malloc(self.width.kernel * sizeof(Py_ssize_t))
-        if self.first == NULL or self.last == NULL:
+        self.start = <Py_ssize_t *> malloc(self.width.kernel * sizeof(Py_ssize_t))
+        if self.first == NULL or self.last == NULL or self.start == NULL:
             raise MemoryError
         for tap in range(self.width.kernel):
-            # j * stride >= lo - tap * dilation, and j * stride < x + lo - tap * dilation, rounded up to whole j
-            self.first[tap] = clipped(self.width.lo - tap * self.width.dilation, &self.width)
-            self.last[tap] = clipped(self.width.x + self.width.lo - tap * self.width.dilation, &self.width)
+            shift = tap * self.width.dilation - self.width.lo  # s = j * stride + shift, and 0 <= s < x
+            self.first[tap] = clipped(-shift, &self.width)
+            self.last[tap] = clipped(self.width.x - shift, &self.width)
+            self.start[tap] = self.first[tap] * self.width.stride + shift
 
     def __dealloc__(self):
         free(self.first)
         free(self.last)
+        free(self.start)
 
 
 cdef Axis axis_of(geom, int axis):
@@ -139,9 +142,11 @@ cdef void y_row(
     """y[n,f,h,i,:] = sum over c,m,k,l of x[n,c,q,r,:] * w[f,c,m,k,l]"""
     cdef Py_ssize_t c0 = f // layer.filters * layer.channels
     cdef Py_ssize_t c, m, k, l, q, r, j
-    cdef Py_ssize_t stride = layer.width.stride
+    cdef real *y_of = &y[n, f, h, i, 0]
+    cdef const real *x_of
+    cdef const real *w_of
     for j in range(layer.width.y):
-        y[n, f, h, i, j] = 0
+        y_of[j] = 0
     for m in range(layer.depth.kernel):
         q = input_of(h, m, &layer.depth)
         if q < 0:
@@ -151,14 +156,12 @@ cdef void y_row(
             if r < 0:
                 continue
             for c in range(layer.channels):
+                x_of = &x[n, c0 + c, q, r, 0]
+                w_of = &w[f, c, m, k, 0]
                 for l in range(layer.width.kernel):
                     j = layer.first[l]
                     if j < layer.last[l]:
-                        gather(
-                            &y[n, f, h, i, j],
-                            &x[n, c0 + c, q, r, j * stride + l * layer.width.dilation - layer.width.lo],
-                            w[f, c, m, k, l], stride, layer.last[l] - j,
-                        )
+                        gather(&y_of[j], &x_of[layer.start[l]], w_of[l], layer.width.stride, layer.last[l] - j)
 
 
 cdef void dx_row(
@@ -168,9 +171,11 @@ cdef void dx_row(
     """dx[n,c,q,r,:] = sum over f,m,k,l of dy[n,f,h,i,:] * w[f,c,m,k,l]"""
     cdef Py_ssize_t f0 = c // layer.channels * layer.filters
     cdef Py_ssize_t f, m, k, l, h, i, j, s
-    cdef Py_ssize_t stride = layer.width.stride
+    cdef real *dx_of = &dx[n, c, q, r, 0]
+    cdef const real *dy_of
+    cdef const real *w_of
     for s in range(layer.width.x):
-        dx[n, c, q, r, s] = 0
+        dx_of[s] = 0
     for m in range(layer.depth.kernel):
         h = output_of(q, m, &layer.depth)
         if h < 0:
@@ -180,14 +185,12 @@ cdef void dx_row(
             if i < 0:
                 continue
             for f in range(f0, f0 + layer.filters):
+                dy_of = &dy[n, f, h, i, 0]
+                w_of = &w[f, c % layer.channels, m, k, 0]
                 for l in range(layer.width.kernel):
                     j = layer.first[l]
                     if j < layer.last[l]:
-                        scatter(
-                            &dx[n, c, q, r, j * stride + l * layer.width.dilation - layer.width.lo],
-                            &dy[n, f, h, i, j],
-                            w[f, c % layer.channels, m, k, l], stride, layer.last[l] - j,
-                        )
+                        scatter(&dx_of[layer.start[l]], &dy_of[j], w_of[l], layer.width.stride, layer.last[l] - j)
 
 
 cdef real dw_entry(
@@ -198,7 +201,7 @@ cdef real dw_entry(
     cdef Py_ssize_t j = layer.first[l]
     cdef Py_ssize_t width = layer.last[l] - j
     cdef Py_ssize_t stride = layer.width.stride
-    cdef Py_ssize_t s = j * stride + l * layer.width.dilation - layer.width.lo
+    cdef Py_ssize_t s = layer.start[l]
     cdef Py_ssize_t c0 = f // layer.filters * layer.channels
     cdef Py_ssize_t n, h, i, q, r, lane
     cdef real[LANES] lanes

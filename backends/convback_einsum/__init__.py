@@ -9,8 +9,9 @@ Letters as in `convback.geometry`, with g the group; c and f count within the gr
     dx  ngfhij,gfcmkl->ngchijmkl, the gradient of every window; the windows are then added where they were cut out
     db  nfi->f, with i for all positions
 
-NumPy turns each of these into products of matrices, which BLAS computes on its own threads; for that it copies the
-windows. So a gradient is computed in blocks of output rows whose windows take at most `BLOCK_BYTES`.
+NumPy turns each of these into products of matrices, which BLAS computes; for that it copies the windows. So a gradient
+is computed in blocks of output rows whose windows take at most `BLOCK_BYTES`. BLAS has threads of its own: their number
+is that of OMP_NUM_THREADS or threadpoolctl, not of `convback.set_num_threads`.
 """
 
 from __future__ import annotations

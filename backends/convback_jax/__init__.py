@@ -1,13 +1,13 @@
 """JAX on the CPU as a peer: XLA's convolution, and the transposes that JAX derives from it.
 
-y is linear in x and linear in w, so dx and dw are the transposes of these two maps, and neither has a formula here.
+y is linear in x and linear in w. dx and dw are the transposes of these two maps, so neither has a formula here.
 
-Every problem is compiled at its first call, which takes far longer than running it. A compiled one keeps about a
-megabyte, so only the `PROGRAMS` used last are kept.
+Every problem is compiled at its first call, which takes far longer than running it. What is compiled takes a megabyte
+or more, so only the `PROGRAMS` used last are kept.
 
 XLA fixes its threads when it starts: `convback.get_num_threads()` has no influence on them. JAX starts at the first
-question or call, with all the devices that it finds; only the environment variable JAX_PLATFORMS=cpu keeps it from
-those other than the CPU, which compute nothing here.
+question or call, together with all the devices that it finds. They compute nothing here, unless they are the CPU; only
+the environment variable JAX_PLATFORMS=cpu leaves them alone.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy as np
 
 from convback import ConvGeometry
 from convback.contract import Array, DType
-from convback.geometry import Shape
+from convback.geometry import Pairs, Shape, effective_kernel
 
 try:
     import jax
@@ -31,11 +31,14 @@ except ImportError as error:
 CONTRACT = 1
 PROGRAMS = 256
 
-Traced: TypeAlias = Any  # a jax.Array that has a shape and a dtype and no numbers yet
+# XLA counts positions in float32, exactly up to 2^24, and for dx up to twice those of x with its padding.
+LONGEST = 2**23
 
-ShapeDtypeStruct: Any = jax.ShapeDtypeStruct  # whose types are not given
+Traced: TypeAlias = Any  # a jax.Array with a shape and a dtype, and no numbers yet
 
-# A context manager: the user's own setting stays as it is. JAX 0.8 moved it.
+ShapeDtypeStruct: Any = jax.ShapeDtypeStruct  # has no types in JAX
+
+# A context manager, so the user's own setting stays as it is. It moved in JAX 0.8.
 enable_x64: Any = (jax if hasattr(jax, "enable_x64") else importlib.import_module("jax.experimental")).enable_x64
 
 
@@ -44,6 +47,8 @@ def supports(op: str, geom: ConvGeometry | None, dtype: DType) -> str | None:
         cpu()
     except RuntimeError as error:
         return f"JAX has no CPU here: {error}"
+    if geom is not None and (n := longest(geom)) > LONGEST:
+        return f"XLA may miscount {n} positions on an axis; {LONGEST} are safe"
     return None
 
 
@@ -52,7 +57,7 @@ def info() -> dict[str, str]:
 
 
 def y(x: Array, w: Array, geom: ConvGeometry, out: Array) -> None:
-    run(convolution, geom, (x, w), out)
+    run(forward, geom, (x, w), out)
 
 
 def dx(dy: Array, w: Array, geom: ConvGeometry, out: Array) -> None:
@@ -67,26 +72,46 @@ def db(dy: Array, out: Array) -> None:
     run(total, None, (dy,), out)
 
 
-def convolution(geom: ConvGeometry, x: Traced, w: Traced) -> Traced:
+def convolution(geom: ConvGeometry, padding: Pairs, x: Traced, w: Traced) -> Traced:
     return jax.lax.conv_general_dilated(
         x,
         w,
         geom.stride,
-        geom.padding,
+        padding,
         rhs_dilation=geom.dilation,
         feature_group_count=geom.groups,
         precision="highest",
     )
 
 
-def transpose_by_x(geom: ConvGeometry, dy: Traced, w: Traced) -> Traced:
-    x = ShapeDtypeStruct(geom.x_shape, dy.dtype)
-    return jax.linear_transpose(lambda x: convolution(geom, x, w), x)(dy)[0]
+def forward(geom: ConvGeometry, x: Traced, w: Traced) -> Traced:
+    return convolution(geom, geom.padding, x, w)
 
 
 def transpose_by_w(geom: ConvGeometry, dy: Traced, x: Traced) -> Traced:
     w = ShapeDtypeStruct(geom.w_shape, dy.dtype)
-    return jax.linear_transpose(lambda w: convolution(geom, x, w), w)(dy)[0]
+    return jax.linear_transpose(lambda w: forward(geom, x, w), w)(dy)[0]
+
+
+def transpose_by_x(geom: ConvGeometry, dy: Traced, w: Traced) -> Traced:
+    """The transpose for an x that has some of the padding within, which is cut off again: see `transposable`."""
+    padding = transposable(geom)
+    axes = list(zip(geom.x_spatial, geom.padding, padding, strict=True))
+    x_spatial = (r + lo + hi - lo_outside - hi_outside for r, (lo, hi), (lo_outside, hi_outside) in axes)
+    x = ShapeDtypeStruct((geom.N, geom.C, *x_spatial), dy.dtype)
+    dx = jax.linear_transpose(lambda x: convolution(geom, padding, x, w), x)(dy)[0]
+    return dx[(..., *(slice(lo - outside, lo - outside + r) for r, (lo, _), (outside, _) in axes))]
+
+
+def transposable(geom: ConvGeometry) -> Pairs:
+    """As much of the padding as XLA can be trusted with in dx.
+
+    Where an input is padded by p, and the kernel reaches q beyond its first tap, dy is padded by q - p. If this is
+    negative, XLA may read beyond the end of a row (openxla/xla issue 48713). If it is zero, it can take an axis with a
+    stride and a kernel of 2 for a group, and end the process.
+    """
+    most = [max(effective_kernel(k, d) - 2, 0) for k, d in zip(geom.kernel, geom.dilation, strict=True)]
+    return tuple((min(lo, m), min(hi, m)) for (lo, hi), m in zip(geom.padding, most, strict=True))
 
 
 def total(_: None, dy: Traced) -> Traced:
@@ -97,18 +122,25 @@ def run(function: Callable[..., Traced], geom: ConvGeometry | None, operands: tu
     """Write function(geom, *operands) to `out`."""
     shapes = tuple(a.shape for a in operands)
     with enable_x64(True):  # without it JAX makes float32 of float64
-        out[...] = np.asarray(compiled(function, geom, shapes, out.dtype)(*jax.device_put(operands, cpu())))
+        program = compiled(function, geom, shapes, out.dtype)
+        out[...] = np.asarray(program(*jax.device_put(operands, cpu())))
 
 
 @lru_cache(PROGRAMS)
 def compiled(
     function: Callable[..., Traced], geom: ConvGeometry | None, shapes: tuple[Shape, ...], dtype: DType
 ) -> Callable[..., Any]:
-    # Not jax.jit alone, as its own cache has no such bound.
+    # Ahead of time, as the cache of jax.jit itself is larger than memory.
     sharding = jax.sharding.SingleDeviceSharding(cpu())
     operands = [ShapeDtypeStruct(shape, dtype, sharding=sharding) for shape in shapes]
     program: Callable[..., Any] = jax.jit(lambda *operands: function(geom, *operands)).lower(*operands).compile()
     return program
+
+
+def longest(geom: ConvGeometry) -> int:
+    """The largest extent of x with its padding, or a stride or dilation if that is larger."""
+    padded = (lo + r + hi for r, (lo, hi) in zip(geom.x_spatial, geom.padding, strict=True))
+    return max(*padded, *geom.stride, *geom.dilation)
 
 
 @cache

@@ -20,11 +20,15 @@ except ImportError as error:
     raise ImportError('PyTorch is not installed; pip install "convback[torch]"') from error
 
 CONTRACT = 1
+LARGEST_STRIDE = 512
 
 Tensor: TypeAlias = Any  # so that types can be checked without PyTorch
 
 
 def supports(op: str, geom: ConvGeometry | None, dtype: DType) -> str | None:
+    if op == "dx" and geom is not None and max(geom.stride) > LARGEST_STRIDE:
+        # Seen from 1024 on, with many channels, in float32 with oneDNN.
+        return f"PyTorch may crash the process with a stride above {LARGEST_STRIDE}"
     return None
 
 
