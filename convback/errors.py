@@ -33,7 +33,17 @@ class BackendUnavailable(ConvbackError):
 
 
 class UnsupportedProblem(ConvbackError):
-    """The backend that was asked for does not handle this problem, and says why."""
+    """The backend that was asked for does not handle this problem, and says why.
+
+    Attributes
+    ----------
+    reason : str
+        The backend's own words; the message has them after its name and the problem.
+    """
+
+    def __init__(self, message: str, reason: str = "") -> None:
+        super().__init__(message)
+        self.reason = reason or message
 
 
 def quoted(value: object) -> str:

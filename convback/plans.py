@@ -76,19 +76,20 @@ def find(
     """
     backend = current_backend() if backend is None else backend
     accuracy = current_accuracy() if accuracy is None else accuracy
+    key = plan = None
     try:
         # Bytes, since as keys 1, 1.0 and True would be equal; format 2, as later ones depend on reference counts.
         numbers = marshal.dumps((shape, parameters), 2)
         key = (op, backend, accuracy, numbers, *[(type(a), a.shape, a.dtype) for a in operands])
-        return _plans[key]
-    except KeyError:
+        plan = _plans.get(key)
+    except (AttributeError, TypeError, ValueError):
+        pass  # not to be remembered; mostly an error that _prepare explains
+    if plan is None:
         plan = _prepare(op, operands, shape, parameters, accuracy, backend)
-    except (AttributeError, TypeError, ValueError):  # not to be remembered; mostly an error that _prepare explains
-        return _prepare(op, operands, shape, parameters, accuracy, backend)
-    if _is_plain((shape, parameters)):
-        if len(_plans) >= CAPACITY:
-            _plans.clear()
-        _plans[key] = plan
+        if key is not None and _is_plain((shape, parameters)):
+            if len(_plans) >= CAPACITY:
+                _plans.clear()
+            _plans[key] = plan
     return plan
 
 
@@ -178,7 +179,7 @@ def _supporting(name: Any, op: str, geom: ConvGeometry | None, dtype: DType, acc
         reason = refusal(backend, op, geom, dtype)
     if reason is not None:
         raise UnsupportedProblem(
-            f"backend {name!r} does not support {op} in {dtype} of {geom or 'any layer'}: {reason}"
+            f"backend {name!r} does not support {op} in {dtype} of {geom or 'any layer'}: {reason}", reason
         )
     return backend
 

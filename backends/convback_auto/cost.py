@@ -1,8 +1,8 @@
 """Which of convback's own backends should be fastest: a first, simple model of two costs.
 
-`cython` adds one row to another for each tap, filter and channel: a fixed cost a row and one an element. `einsum` copies
-the windows of x and multiplies matrices by BLAS, after a fixed cost a call. The constants fit what `convback bench`
-measured on two cores of an AMD Zen 3, to within a factor of two; the costs mostly differ by more.
+`cython` adds one row to another for each tap, filter and channel: a fixed cost a row and one an element. `einsum`
+copies the windows of x and multiplies matrices by BLAS, after a fixed cost a call. The constants fit what
+`convback bench` measured on two cores of an AMD Zen 3, to within a factor of two; the costs mostly differ by more.
 """
 
 from __future__ import annotations

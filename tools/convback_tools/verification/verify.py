@@ -160,7 +160,7 @@ def _attempt(trial: Trial, question: Question, challenge: Challenge) -> None:
     try:
         answer(question, challenge.operands, trial.backend, out)
     except UnsupportedProblem as error:
-        trial.settle("unsupported", str(error))
+        trial.settle("unsupported", error.reason)
     except (Exception, SystemExit) as error:  # whatever a stranger's code raises is a finding, not our end
         trial.settle("error", f"{type(error).__name__}: {error}")
     else:
