@@ -8,6 +8,7 @@ from contextlib import contextmanager, redirect_stdout
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Column
 
 
 @contextmanager
@@ -18,13 +19,14 @@ def progress(title: str, total: int, quiet: bool) -> Iterator[Callable[[str], No
     """
     console = Console(file=sys.stderr)
     bar = Progress(
-        TextColumn("{task.description}", markup=False),
+        TextColumn("{task.description}", markup=False, table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis")),
         BarColumn(),
         MofNCompleteColumn(),
         TimeRemainingColumn(),
         console=console,
         transient=True,
         disable=quiet or not console.is_terminal,
+        expand=True,
         redirect_stdout=False,
         redirect_stderr=False,
     )

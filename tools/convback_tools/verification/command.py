@@ -90,7 +90,7 @@ def command(
 
 def _report(found: Sequence[Row], title: str) -> report.Report:
     summary = verdicts.summary(found)
-    columns = ["backend", *OPS, "not run", "worst error/bound"]
+    columns = ["backend", *OPS, "not run", "error/bound"]
     names = sorted({row.backend for row in found})
     return report.Report(
         rows=found,
@@ -107,7 +107,7 @@ def _cells(name: str, of_backend: list[Row]) -> list[str]:
     for op in OPS:
         decided = [row for row in of_backend if row.op == op and row.status in ("passed", "failed", "error")]
         bad = sum(row.status != "passed" for row in decided)
-        cells.append(f"{bad} of {len(decided)} {report.ALARM}" if bad else f"{len(decided)} passed" if decided else "-")
+        cells.append(f"{bad} of {len(decided)} {report.ALARM}" if bad else f"{len(decided)} ok" if decided else "-")
     undecided = sum(row.status in ("unsupported", "inconclusive", "unavailable") for row in of_backend)
     ratios = [row.error_over_bound for row in of_backend if row.tier == "rounding" and row.error_over_bound is not None]
     return [*cells, str(undecided or "-"), report.number(max(ratios, default=None))]
