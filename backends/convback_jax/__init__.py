@@ -5,9 +5,9 @@ y is linear in x and linear in w. dx and dw are the transposes of these two maps
 Every problem is compiled at its first call, which takes far longer than running it. What is compiled takes a megabyte
 or more, so only the `PROGRAMS` used last are kept.
 
-XLA fixes its threads when it starts: `convback.get_num_threads()` has no influence on them. JAX starts at the first
-question or call, together with all the devices that it finds. They compute nothing here, unless they are the CPU; only
-the environment variable JAX_PLATFORMS=cpu leaves them alone.
+XLA fixes its threads when it starts: `convback.get_num_threads()` has no influence on them. A forked child has none of
+them, so JAX hangs there if the parent used it. JAX starts at the first question or call, together with all the devices
+that it finds. Nothing is computed on them but on the CPU; the environment variable JAX_PLATFORMS=cpu leaves them alone.
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ Traced: TypeAlias = Any  # a jax.Array with a shape and a dtype, and no numbers 
 
 ShapeDtypeStruct: Any = jax.ShapeDtypeStruct  # has no types in JAX
 
-# A context manager, so the user's own setting stays as it is. It moved in JAX 0.8.
+# It moved in JAX 0.8.
 enable_x64: Any = (jax if hasattr(jax, "enable_x64") else importlib.import_module("jax.experimental")).enable_x64
 
 
 def supports(op: str, geom: ConvGeometry | None, dtype: DType) -> str | None:
     try:
         cpu()
-    except RuntimeError as error:
-        return f"JAX has no CPU here: {error}"
+    except (AssertionError, RuntimeError) as error:
+        return f"JAX has no CPU here, which JAX_PLATFORMS can cause: {error!r}"
     if geom is not None and (n := longest(geom)) > LONGEST:
         return f"XLA may miscount {n} positions on an axis; {LONGEST} are safe"
     return None
@@ -94,13 +94,14 @@ def transpose_by_w(geom: ConvGeometry, dy: Traced, x: Traced) -> Traced:
 
 
 def transpose_by_x(geom: ConvGeometry, dy: Traced, w: Traced) -> Traced:
-    """The transpose for an x that has some of the padding within, which is cut off again: see `transposable`."""
+    """The transpose for an x that has some of its padding within; what it gives for that is cut off."""
     padding = transposable(geom)
-    axes = list(zip(geom.x_spatial, geom.padding, padding, strict=True))
-    x_spatial = (r + lo + hi - lo_outside - hi_outside for r, (lo, hi), (lo_outside, hi_outside) in axes)
-    x = ShapeDtypeStruct((geom.N, geom.C, *x_spatial), dy.dtype)
+    pairs = zip(geom.padding, padding, strict=True)
+    within = [(lo - lo_without, hi - hi_without) for (lo, hi), (lo_without, hi_without) in pairs]
+    axes = list(zip(geom.x_spatial, within, strict=True))
+    x = ShapeDtypeStruct((geom.N, geom.C, *(lo + r + hi for r, (lo, hi) in axes)), dy.dtype)
     dx = jax.linear_transpose(lambda x: convolution(geom, padding, x, w), x)(dy)[0]
-    return dx[(..., *(slice(lo - outside, lo - outside + r) for r, (lo, _), (outside, _) in axes))]
+    return dx[(..., *(slice(lo, lo + r) for r, (lo, _) in axes))]
 
 
 def transposable(geom: ConvGeometry) -> Pairs:
@@ -119,18 +120,24 @@ def total(_: None, dy: Traced) -> Traced:
 
 
 def run(function: Callable[..., Traced], geom: ConvGeometry | None, operands: tuple[Array, ...], out: Array) -> None:
-    """Write function(geom, *operands) to `out`."""
+    """Write function(geom, *operands) to `out`, whatever the settings of the user's own JAX are, and leaving them."""
     shapes = tuple(a.shape for a in operands)
-    with enable_x64(True):  # without it JAX makes float32 of float64
+    with (
+        enable_x64(True),  # without it JAX makes float32 of float64
+        jax.transfer_guard("allow"),
+        jax.disable_jit(False),
+        jax.debug_nans(False),
+        jax.debug_infs(False),
+    ):
         program = compiled(function, geom, shapes, out.dtype)
-        out[...] = np.asarray(program(*jax.device_put(operands, cpu())))
+        out[...] = np.asarray(program(*operands))
 
 
 @lru_cache(PROGRAMS)
 def compiled(
     function: Callable[..., Traced], geom: ConvGeometry | None, shapes: tuple[Shape, ...], dtype: DType
 ) -> Callable[..., Any]:
-    # Ahead of time, as the cache of jax.jit itself is larger than memory.
+    # Ahead of time, since jax.jit by itself would keep thousands of them.
     sharding = jax.sharding.SingleDeviceSharding(cpu())
     operands = [ShapeDtypeStruct(shape, dtype, sharding=sharding) for shape in shapes]
     program: Callable[..., Any] = jax.jit(lambda *operands: function(geom, *operands)).lower(*operands).compile()

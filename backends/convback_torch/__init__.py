@@ -28,7 +28,7 @@ Tensor: TypeAlias = Any  # so that types can be checked without PyTorch
 
 
 def supports(op: str, geom: ConvGeometry | None, dtype: DType) -> str | None:
-    if geom is not None and (op, dtype) == ("dx", "float32") and max(geom.stride) > LARGEST_STRIDE:
+    if op == "dx" and geom is not None and dtype.itemsize == 4 and max(geom.stride) > LARGEST_STRIDE:
         return f"with a stride above {LARGEST_STRIDE}, PyTorch may end the process"
     return None
 
