@@ -27,6 +27,7 @@ class Clock:
 def clock(monkeypatch):
     clock = Clock()
     monkeypatch.setattr(timing, "perf_counter", clock)
+    monkeypatch.setattr(timing, "sleep", lambda seconds: None)
     return clock
 
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable, Mapping
-from time import perf_counter
+from time import perf_counter, sleep
 
 # A measurement repeats a call until it lasts this long: well above the resolution of the clock and a thread's wake-up.
 SHORTEST_MEASUREMENT = 2e-3
+
+# Threads of BLAS and OpenMP keep a CPU busy for some 30 ms after their last work; the next contestant must not pay.
+REST = 0.05
 
 
 def time_interleaved(
@@ -50,6 +53,9 @@ def _goes_on(measured: list[float], repeats: int, budget: float, rounds: int) ->
 
 
 def _measure(call: Callable[[], object], repeats: int) -> float:
+    sleep(REST)
+    if repeats > 1:
+        call()  # for the caches, which have rested as well
     started = perf_counter()
     for _ in range(repeats):
         call()
