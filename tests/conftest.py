@@ -90,3 +90,18 @@ def python():
         return Result(subprocess.run(line, capture_output=True, text=True, env=environment, timeout=120, cwd=PLUGINS))
 
     return run
+
+
+@pytest.fixture
+def write_plugin(tmp_path):
+    """Lay a module that offers a backend as an install of it would; returns the folder, for `plugins`."""
+
+    def write(name, source):
+        (tmp_path / f"{name}_conv.py").write_text(source, encoding="utf-8")
+        metadata = tmp_path / f"{name}_conv-1.0.dist-info"
+        metadata.mkdir(exist_ok=True)
+        (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}-conv\nVersion: 1.0\n")
+        (metadata / "entry_points.txt").write_text(f"[convback.backends]\n{name} = {name}_conv\n")
+        return tmp_path
+
+    return write

@@ -72,7 +72,7 @@ def test_what_a_backend_prints_is_not_among_the_results(command):
         (["verify", "-b", "cyton", *SMALL], 3, "Did you mean 'cython'?"),
         (["verify", "-b", "broken", *SMALL], 3, "libmissing"),
         (["verify", "-b", "stranger", "--case", "ic4iw9oc4kw3", "--op", "dx"], 3, "two axes"),
-        (["verify", "-b", "naive", *SMALL, "--max-macs", "1"], 4, "--max-macs 1"),
+        (["verify", "-b", "naive", *SMALL, "--tier", "exact", "--max-macs", "1", "--op", "dx"], 4, "--max-macs 1"),
         (["verify", "-b", "naive", *SMALL, "--max-memory", "1KiB"], 4, "--max-memory 1024"),
         (["verify", "--max-memory", "much"], 2, "'much'"),
         (["verify", "--case", "nonsense"], 2, "'nonsense'"),

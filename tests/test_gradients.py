@@ -2,14 +2,15 @@
 
 import numpy as np
 import pytest
-from convback_tools.verification.verify import Settings, verify
+from convback_tools.verification.tasks import Settings, examinations
+from convback_tools.verification.verify import verify
 
 import convback
 
 
 def test_quick_suite(backend, case, op, dtype):
     settings = Settings(ops=(op,), dtypes=(dtype.name,), named=(backend,))
-    rows = list(verify([case], [backend], settings))
+    rows = list(verify(examinations([case], settings), [backend], settings))
     assert rows
     for row in rows:
         assert row.status == "passed", row

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from convback_tools import suites
 from convback_tools.verification import challenges, oracle
-from convback_tools.verification.challenges import Question
+from convback_tools.verification.challenges import Exact, Rounding
+from convback_tools.verification.question import ESCAPE, EXACT_LIMIT, Question, draws_needed
 
 from convback import ConvGeometry
 
@@ -70,41 +71,42 @@ def test_sums_of_exact_products_are_exact():
 
 def test_integers_respect_the_premise(case, op, dtype):
     question = Question(op, case.geom, dtype, 0)
-    needed, once = challenges.draws_needed(question)
-    assert once**needed <= challenges.ESCAPE
-    assert needed == 1 or once ** (needed - 1) > challenges.ESCAPE
-    for challenge in challenges.exact(question, 2):
-        magnitudes = by_oracle(question, tuple(map(np.abs, challenge.operands)))
-        assert magnitudes.max(initial=0) <= challenges.EXACT_LIMIT[dtype.name]
+    needed = draws_needed(question.escape)
+    assert question.escape**needed <= ESCAPE
+    assert needed == 1 or question.escape ** (needed - 1) > ESCAPE
+    for number in range(2):
+        magnitudes = by_oracle(question, tuple(map(np.abs, Exact(question, number).operands)))
+        assert magnitudes.max(initial=0) <= EXACT_LIMIT[dtype.name]
 
 
 def test_a_broken_premise_is_noticed(monkeypatch):
     question = Question("dw", ConvGeometry((2, 3, 9), (2, 3, 4)), np.dtype("f4"), 0)
-    monkeypatch.setattr(challenges, "integer_bound", lambda question: 2**12)
+    monkeypatch.setattr(Question, "integer_bound", 2**12)
     with pytest.raises(AssertionError, match="beyond 16777216"):
-        list(challenges.exact(question, 1))
+        Exact(question)
 
 
 def test_the_same_question_has_the_same_numbers():
     question = Question("dw", ConvGeometry((2, 3, 9), (2, 3, 4)), np.dtype("f4"), 5)
-    first, second = (challenges.rounding(question).operands for _ in range(2))
+    first, second = (Rounding(question).operands for _ in range(2))
     assert all(np.array_equal(a, b) for a, b in zip(first, second, strict=True))
     other = Question("dw", question.geom, question.dtype, 6)
-    assert not np.array_equal(challenges.rounding(other).operands[0], first[0])
+    assert not np.array_equal(Rounding(other).operands[0], first[0])
 
 
 def test_bound_holds_for_sums_in_any_order_and_is_not_loose(dtype):
     """Sums in random orders stay within it, and it is not twice what theory gives."""
     question = Question("dw", ConvGeometry((1, 1, 5000), (1, 1, 1)), dtype, 0)
-    challenge = challenges.rounding(question)
+    challenge = Rounding(question)
+    allowed = challenge.allowed_error().item()
     dy, x = (operand.ravel() for operand in challenge.operands)
     rng = np.random.default_rng(5)
     for _ in range(10):
         order = rng.permutation(dy.size)
         total = np.cumsum(dy[order] * x[order], dtype=dtype)[-1]
-        assert abs(total - challenge.expected.item()) <= challenge.allowed.item()
+        assert abs(total - challenge.expected.item()) <= allowed
     magnitude = float(np.abs(dy.astype("f8") * x).sum())
-    assert challenge.allowed.item() < 2 * 5000 * np.finfo(dtype).epsneg * magnitude
+    assert allowed < 2 * 5000 * np.finfo(dtype).epsneg * magnitude
 
 
 def test_what_overflows_has_no_bound():

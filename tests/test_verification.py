@@ -1,11 +1,16 @@
 """Verdicts: what is right passes, what is wrong does not, and a row says all one needs."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from convback_tools.suites import Case
-from convback_tools.verification import verify as module
+from convback_tools.verification import respondent
+from convback_tools.verification.findings import compare
+from convback_tools.verification.question import Question
 from convback_tools.verification.rows import STATUSES, Row, exit_code, summary
-from convback_tools.verification.verify import Settings, verify
+from convback_tools.verification.tasks import Settings, examinations
+from convback_tools.verification.verify import verify
 
 import convback
 from convback import ConvGeometry
@@ -18,20 +23,21 @@ def tampered(monkeypatch):
     """Let every answer go through a function before it is judged."""
 
     def install(change):
-        real = module.answer
+        real = respondent.ask
 
-        def answer(question, operands, backend, out):
+        def ask(question, operands, backend, out):
             result = real(question, operands, backend, out)
             change(question, operands, out)
             return result
 
-        monkeypatch.setattr(module, "answer", answer)
+        monkeypatch.setattr(respondent, "ask", ask)
 
     return install
 
 
-def rows(**settings):
-    return list(verify([LAYER], ["naive"], Settings(**settings)))
+def rows(case=LAYER, backends=("naive",), **settings):
+    settings = Settings(**settings)
+    return list(verify(examinations([case], settings), backends, settings))
 
 
 def scaled(question, operands, out):
@@ -87,32 +93,109 @@ def test_errors_are_rows(monkeypatch):
     def fail(*arguments):
         raise ZeroDivisionError("by groups")
 
-    monkeypatch.setattr(module, "answer", fail)
+    monkeypatch.setattr(respondent, "ask", fail)
     (row,) = rows(ops=("dx",), dtypes=("float64",), tiers=("exact",))
     assert (row.status, row.reason) == ("error", "ZeroDivisionError: by groups")
 
 
 def test_what_cannot_be_decided_says_so():
     long = Case("long", ConvGeometry((1, 1, 2**24 + 1), (1, 1, 1)))
-    (row,) = verify([long], ["einsum"], Settings(ops=("dw",), dtypes=("float32",), tiers=("exact",), max_memory=2**40))
-    assert row.status == "inconclusive"
-    assert "16777217 products exceed 16777216" in row.reason
-    for limits, told in (({"max_macs": 10}, "--max-macs 10"), ({"max_memory": 10}, "--max-memory 10")):
-        assert {(row.status, told in row.reason) for row in rows(**limits)} == {("inconclusive", True)}
+    one = {"ops": ("dw",), "dtypes": ("float32",), "max_memory": 2**40, "backends": ("einsum",)}
+    for tier in ("exact", "adjoint"):
+        (row,) = rows(long, tiers=(tier,), **one)
+        assert row.status == "inconclusive"
+        assert "16777217 products exceed 16777216" in row.reason
+    (row,) = rows(long, tiers=("rounding",), **one)
+    assert (row.status, row.reason) == ("inconclusive", "the error bound of 1 of 1 elements overflows")
+    assert {row.status for row in rows(max_memory=10)} == {"inconclusive"}
+    assert {"--max-memory 10" in row.reason for row in rows(max_memory=10)} == {True}
+    (row,) = rows(ops=("dx",), dtypes=("float32",), tiers=("exact",), max_macs=10)
+    assert "are more than --max-macs 10" in row.reason
+
+
+def test_an_error_beyond_a_bound_is_wrong_even_where_another_bound_overflows():
+    got, expected = np.array([1.0, 2.0, 3.0]), np.array([1.0, 1.0, 1.0])
+    undecided = compare(got, expected, np.array([0.0, np.inf, 5.0]))
+    assert (undecided.fault, undecided.undecided) == ("", "the error bound of 1 of 3 elements overflows")
+    wrong = compare(got, expected, np.array([0.0, np.inf, 0.0]))
+    assert (wrong.fault, wrong.worst_index) == ("1 of 3 elements are wrong", (2,))
+    assert compare(np.array([np.nan]), np.array([0.0]), np.array([1.0])).fault
+
+
+def test_the_tier_suits_the_size():
+    def tiers(**limits):
+        return {(row.op, row.tier) for row in rows(dtypes=("float32",), **limits)}
+
+    small = {(op, tier) for op in ("y", "dx", "dw", "db") for tier in ("exact", "rounding")}
+    large = {("y", "adjoint"), ("dx", "adjoint"), ("dw", "adjoint"), ("db", "exact")}
+    assert tiers() == small
+    assert tiers(max_macs=10) == large
+    assert tiers(max_memory=Question("y", LAYER.geom, np.dtype("f4")).bytes) >= large
+
+
+def test_the_probability_is_below_the_promise_in_every_exact_tier(dtype):
+    found = [*rows(dtypes=(dtype.name,)), *rows(dtypes=(dtype.name,), tiers=("adjoint",))]
+    assert {row.tier for row in found} == {"exact", "rounding", "adjoint"}
+    assert all(row.escape_probability <= 2**-40 for row in found if row.tier != "rounding")
+    (row,) = rows(ops=("dx",), dtypes=(dtype.name,), tiers=("exact",), max_draws=1)
+    assert 2**-40 < row.escape_probability == Question("dx", LAYER.geom, dtype).escape
 
 
 def test_slow_backends_are_left_out_unless_named():
     large = Case("large", ConvGeometry((1, 8, 60, 60), (8, 8, 3, 3)))
     slow = [n for n in convback.backends() if hasattr(convback.registry._loaded(n), "PRACTICAL_MACS")]
     assert slow
-    settings = Settings(ops=("dx",), dtypes=("float32",), tiers=("rounding",))
-    assert {row.status for row in verify([large], slow, settings)} == {"unsupported"}
+    one = {"ops": ("dx",), "dtypes": ("float32",), "tiers": ("rounding",)}
+    assert {row.status for row in rows(large, slow, **one)} == {"unsupported"}
 
 
-def test_a_method_with_its_own_error_model_is_held_to_the_rounding_tier(monkeypatch):
-    backend = convback.get_backend("naive")
-    monkeypatch.setattr(backend, "error_bound", lambda op, geom, a, b: None, raising=False)
-    assert {row.tier for row in rows()} == {"rounding"}
+def declare(monkeypatch, bound):
+    monkeypatch.setattr(convback.get_backend("naive"), "error_bound", bound, raising=False)
+
+
+def test_a_declared_error_model_is_what_a_backend_is_held_to(monkeypatch, tampered):
+    one = {"ops": ("dx",), "dtypes": ("float32",)}
+    declare(monkeypatch, lambda op, geom, a, b: np.full(geom.x_shape, 0.5))
+    tampered(lambda question, operands, out: np.add(out, 0.25, out=out))
+    (row,) = rows(**one)
+    assert (row.tier, row.status) == ("gauge", "passed")
+    assert 0.49 < row.error_over_bound < 0.51
+    assert row.bound_over_gamma > 1000  # nobody hides behind a bound of his own
+    tampered(lambda question, operands, out: np.add(out, 0.5, out=out))
+    (row,) = rows(**one)
+    assert (row.tier, row.status) == ("gauge", "failed")
+
+
+@pytest.mark.parametrize(
+    ("bound", "told"),
+    [
+        (lambda op, geom, a, b: np.zeros(3), "shape (3,); expected (3, 4, 10, 12)"),
+        (lambda op, geom, a, b: -np.ones(geom.x_shape), "below zero"),
+        (lambda op, geom, a, b: np.full(geom.x_shape, np.nan), "NaN"),
+        (lambda op, geom, a, b: 1 // 0, "ZeroDivisionError"),
+    ],
+)
+def test_an_error_model_must_make_sense(monkeypatch, bound, told):
+    declare(monkeypatch, bound)
+    (row,) = rows(ops=("dx",), dtypes=("float32",))
+    assert row.status == "error"
+    assert told in row.reason
+
+
+def test_a_transform_is_held_to_its_gauge(command, write_plugin):
+    line = ("verify", "-b", "transform", "--op", "y", "--op", "dx", "--relations", "--format", "json", "--quiet")
+    cases = ("--case", "mb3ic16iw40oc8kw3", "--case", "ic5iw21oc4kw3pw1", "--case", "ic2iw9oc3kw3pw4")
+    right = command(*line, *cases, plugins=["transform"])
+    assert right.code == 0, right.out
+    assert {(row["tier"], row["status"]) for row in right.json["rows"]} == {
+        ("gauge", "passed"), ("relations", "passed"),
+    }  # fmt: skip
+    assert all(1 < row["bound_over_gamma"] < 1000 for row in right.json["rows"] if row["tier"] == "gauge")
+    source = Path(__file__).with_name("plugins").joinpath("transform", "transform_conv.py").read_text(encoding="utf-8")
+    changed = write_plugin("transform", source.replace("Fraction(256, 225)", "Fraction(25601, 22500)"))
+    wrong = command(*line, *cases, plugins=[changed])
+    assert wrong.code == 1
+    assert all(row["status"] == "failed" for row in wrong.json["rows"] if row["tier"] == "gauge")
 
 
 def test_summary_counts_all():

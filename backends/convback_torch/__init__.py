@@ -75,11 +75,16 @@ def use_threads() -> None:
 
 def tensor(a: Array) -> Tensor:
     """The array as a tensor: without a copy, unless it is read-only, which no tensor can be."""
-    return torch.from_numpy(a if a.flags.writeable else a.copy())
+    return torch.from_numpy(with_plain_strides(a) if a.flags.writeable else a.copy())
 
 
 def deliver(result: Tensor, out: Array) -> None:
-    torch.from_numpy(out).copy_(result)
+    torch.from_numpy(with_plain_strides(out)).copy_(result)
+
+
+def with_plain_strides(a: Array) -> Array:
+    """A view. Where an extent is 1, a contiguous array can have any stride, even below 0, which no tensor can have."""
+    return a.reshape(-1).reshape(a.shape)
 
 
 def parameters(geom: ConvGeometry) -> tuple[Any, ...]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 import sys
 import traceback
-from contextlib import redirect_stdout
 
 import click
 import numpy as np
@@ -16,6 +15,7 @@ from convback_tools.benchmark.command import command as bench
 from convback_tools.environment import blas
 from convback_tools.inventory.command import command as backends
 from convback_tools.inventory.command import details
+from convback_tools.progress import stdout_for_results
 from convback_tools.verification.command import command as verify
 
 USAGE, INTERRUPTED, INTERNAL = 2, 130, 70
@@ -26,7 +26,7 @@ def _print_version(context: click.Context, parameter: click.Parameter, wanted: b
     if wanted and not context.resilient_parsing:
         click.echo(f"convback {convback.__version__}")
         click.echo(f"Python {platform.python_version()}, NumPy {np.__version__}, BLAS {blas() or 'unknown'}")
-        with redirect_stdout(sys.stderr):
+        with stdout_for_results():
             lines = [f"{name}: {details(name)}" for name in convback.backends()]
         click.echo("\n".join(lines))
         context.exit()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -78,6 +78,15 @@ def chosen_cases(suite: str, words: tuple[str, ...]) -> list[Case]:
         return [suites.case(word) for word in words] or suites.suite(suite)
     except ConvbackError as error:
         raise click.UsageError(str(error)) from None
+
+
+def title(suite: str, words: Sequence[str], files: Sequence[Path] = ()) -> str:
+    """How a report names the chosen cases."""
+    if files:
+        return ", ".join(file.name for file in files)
+    if words:
+        return "1 case" if len(words) == 1 else f"{len(words)} cases"
+    return f"suite {suite}"
 
 
 def chosen_backends(named: tuple[str, ...], all_backends: bool) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from itertools import product
 from typing import NamedTuple
 
@@ -35,13 +35,6 @@ def suite(name: str) -> list[Case]:
     if name not in SUITES:
         raise ParameterError(f"suite is {name!r}.{did_you_mean(name, SUITES)} Expected one of {', '.join(SUITES)}")
     return list({case.word: case for case in SUITES[name]()}.values())
-
-
-def title(name: str, words: Sequence[str]) -> str:
-    """How a report names the chosen cases."""
-    if words:
-        return "1 case" if len(words) == 1 else f"{len(words)} cases"
-    return f"suite {name}"
 
 
 def case(text: str) -> Case:

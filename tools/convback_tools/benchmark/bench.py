@@ -15,9 +15,10 @@ from convback import ConvbackError, Gradients
 from convback_tools.benchmark.rows import Row
 from convback_tools.benchmark.timing import time_interleaved
 from convback_tools.suites import Case
-from convback_tools.verification import challenges
-from convback_tools.verification.challenges import Question
-from convback_tools.verification.verify import Trial, answer, face, refuse
+from convback_tools.verification.challenges import Exact, Rounding
+from convback_tools.verification.question import Question
+from convback_tools.verification.respondent import Fault, Respondent, ask
+from convback_tools.verification.tasks import Trial
 
 GRADIENTS = ("dx", "dw", "db")
 OPS = ("y", *GRADIENTS, "backward")
@@ -98,22 +99,29 @@ def _parts(op: str) -> tuple[str, ...]:
 def _check(case: Case, dtype: Any, op: str, backend: str, settings: Settings) -> tuple[str, str, float | None]:
     """Whether the backend may be timed ("timed", or why not), the reason, and its largest relative error."""
     try:
-        convback.get_backend(backend)
+        respondent = Respondent(backend)
     except ConvbackError as error:
         return "unavailable", str(error), None
     worst, reason = 0.0, ""
     for part in _parts(op):
         question = Question(part, case.geom, dtype, settings.seed)
-        trial = Trial(backend)
-        refuse(trial, question, settings.named)
-        face([trial], question, challenges.exact(question, 1))
-        challenge = challenges.rounding(question)
-        face([trial], question, iter([challenge]))
-        if trial.status != "passed":
-            return "unsupported" if trial.status == "unsupported" else "wrong", trial.reason, None
-        reason = trial.reason
-        largest = float(np.abs(challenge.expected).max(initial=0))
-        worst = max(worst, trial.evidence["max_abs_error"] / largest if largest else 0.0)
+        trial = Trial(respondent)
+        try:
+            if refusal := respondent.refusal(question, patient=backend in settings.named):
+                return "unsupported", refusal, None
+            chosen, sums = respondent.chosen(question), respondent.error_model(question) is None
+        except Fault as fault:
+            return "wrong", str(fault), None
+        rounding = Rounding(question)
+        trial.face(rounding)
+        largest_error = trial.worst.max_abs_error
+        if sums and trial.stands:
+            trial.face(Exact(question))
+        if not trial.stands:
+            return "wrong", trial.reason or trial.worst.fault, None
+        reason = f"ran {chosen}" if chosen else ""
+        largest = float(np.abs(rounding.expected).max(initial=0))
+        worst = max(worst, largest_error / largest if largest else 0.0)
     return "timed", reason, worst
 
 
@@ -121,9 +129,9 @@ def _call(case: Case, dtype: Any, op: str, backend: str, seed: int) -> Callable[
     """A call without arguments that computes the gradient into memory that is there already."""
     if op != "backward":
         question = Question(op, case.geom, dtype, seed)
-        operands = challenges.rounding(question).operands
+        operands = question.reals(np.random.default_rng(seed))
         out = np.empty(question.result_shape, dtype)
-        return lambda: answer(question, operands, backend, out)
+        return lambda: ask(question, operands, backend, out)
     g = case.geom
     rng = np.random.default_rng(seed)
     dy, x, w = (rng.standard_normal(shape).astype(dtype) for shape in (g.y_shape, g.x_shape, g.w_shape))

@@ -9,11 +9,11 @@ import click
 
 import convback
 from convback.selection import ACCURACIES
-from convback_tools import options, report, suites
+from convback_tools import options, report
 from convback_tools.benchmark.bench import OPS, Settings, bench
 from convback_tools.benchmark.rows import Row
 from convback_tools.progress import progress
-from convback_tools.verification.verify import DTYPES
+from convback_tools.verification.tasks import DTYPES
 
 DEFAULT_OPS = ("dx", "dw")
 
@@ -91,7 +91,7 @@ def command(
             if not found or (found[-1].case, found[-1].op, found[-1].dtype) != (row.case, row.op, row.dtype):
                 advance(f"{row.case} {row.op} {row.dtype}")
             found.append(row)
-    report.write(_report(found, settings, suites.title(suite, words)), style, path)
+    report.write(_report(found, settings, options.title(suite, words)), style, path)
     return _exit_code(found, backend_names)
 
 

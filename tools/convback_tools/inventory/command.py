@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from contextlib import redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +12,7 @@ import convback
 from convback import ConvbackError
 from convback.registry import origin
 from convback_tools import options, report
+from convback_tools.progress import stdout_for_results
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ def command(style: str, path: Path | None) -> int:
     Example:
       convback backends --format json
     """
-    with redirect_stdout(sys.stderr):  # what a backend prints when it is loaded is no result
+    with stdout_for_results():  # what a backend prints when it is loaded is no result
         rows = [_row(name) for name in convback.backends()]
     report.write(
         report.Report(

@@ -20,9 +20,11 @@ class Row:
         One of `STATUSES`.
     error_over_bound : float or None
         Largest ratio of an element's error to the largest that is allowed; infinite where none is allowed.
+    bound_over_gamma : float or None
+        Of the gauge tier: largest ratio of the bound that the backend declares to that of a sum of products.
     max_abs_error : float or None
     escape_probability : float or None
-        Of the exact tier: how probable it is at most that a wrong bilinear form passes.
+        Of the exact and adjoint tiers: how probable it is at most that a wrong bilinear form passes.
     terms : int or None
         K, the number of products in the longest sum.
     worst_index : tuple of int or None
@@ -48,6 +50,12 @@ class Row:
     expected: float | None = None
     reason: str = ""
     repro: str = ""
+    bound_over_gamma: float | None = None
+
+
+def unavailable(backend: str, reason: str) -> Row:
+    """The only row of a backend that could not be loaded."""
+    return Row(None, None, backend, None, None, "unavailable", reason=reason)
 
 
 def summary(rows: Iterable[Row]) -> dict[str, int]:

@@ -1,0 +1,145 @@
+"""A backend under examination: it is asked through the public functions, and whatever it does is a finding."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import numpy as np
+
+import convback
+from convback import UnsupportedProblem
+from convback.contract import Array, refusal
+from convback_tools.verification.question import Question
+
+
+class Fault(Exception):
+    """The backend did something that no right backend does; the message says what.
+
+    Attributes
+    ----------
+    is_wrong : bool
+        Whether it went through and did wrong, in place of stopping with an error.
+    """
+
+    def __init__(self, message: str, is_wrong: bool = False) -> None:
+        super().__init__(message)
+        self.is_wrong = is_wrong
+
+
+class Respondent:
+    """A usable backend, by name."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.backend: Any = convback.get_backend(name)
+
+    def refusal(self, question: Question, patient: bool = True) -> str:
+        """Why the backend does not take the question, in words; empty if it does.
+
+        Parameters
+        ----------
+        question : Question
+        patient : bool
+            Whether it is asked even where nobody would wait for the answer.
+
+        Raises
+        ------
+        Fault
+            If it says neither yes nor no.
+        """
+        practical = getattr(self.backend, "PRACTICAL_MACS", None)
+        if practical is not None and question.macs > practical and not patient:
+            return (
+                f"{question.macs} products take it too long (it is meant for {practical}); -b {self.name} asks anyway"
+            )
+        try:
+            reason = refusal(self.backend, question.op, question.layer, question.dtype)
+        except (Exception, SystemExit) as error:  # a stranger's code may raise anything
+            raise Fault(f"supports raised {type(error).__name__}: {error}") from error
+        if reason is None:
+            return ""
+        if not isinstance(reason, str) or not reason:
+            raise Fault(f"supports returned {reason!r}; expected None, or in words why not")
+        return reason
+
+    def chosen(self, question: Question) -> str:
+        """Name of the backend that this one passes the question on to; empty if it answers itself."""
+        if hasattr(self.backend, "chosen"):
+            with suppress(LookupError):  # none takes it: the call itself will say so
+                return str(self.backend.chosen(question.op, question.layer, question.dtype))
+        return ""
+
+    def error_model(self, question: Question) -> Callable[..., Any] | None:
+        """The `error_bound` that it is held to, its own or that of the backend it passes the question on to."""
+        name = self.chosen(question)
+        model: Callable[..., Any] | None = getattr(
+            convback.get_backend(name) if name else self.backend, "error_bound", None
+        )
+        return model
+
+    def error_bound(self, question: Question, operands: tuple[Array, ...]) -> Array | None:
+        """The largest error of each element that it declares for these operands; None for a sum of products.
+
+        Raises
+        ------
+        Fault
+            If that is no array of the result's shape with numbers of at least zero.
+        """
+        model = self.error_model(question)
+        if model is None:
+            return None
+        try:
+            bound = np.asarray(model(question.op, question.layer, *(*operands, None)[:2]), np.float64)
+        except (Exception, SystemExit) as error:
+            raise Fault(f"error_bound raised {type(error).__name__}: {error}") from error
+        if bound.shape != question.result_shape:
+            raise Fault(f"error_bound returned shape {bound.shape}; expected {question.result_shape}")
+        if not (bound >= 0).all():
+            raise Fault("error_bound returned numbers below zero, or NaN")
+        return bound
+
+    def answer(self, question: Question, operands: tuple[Array, ...]) -> Array:
+        """What the backend computes, in memory that was filled with NaN before.
+
+        Raises
+        ------
+        Fault
+            If it raises anything, or writes to an operand.
+        """
+        before = list(map(fingerprint, operands))
+        out = np.full(question.result_shape, np.nan, question.dtype)
+        try:
+            ask(question, operands, self.name, out)
+        except UnsupportedProblem as error:
+            raise Fault(f"supports says yes, but the call is refused: {error.reason}") from error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever a stranger's code raises is a finding, not our end
+            raise Fault(f"{type(error).__name__}: {error}") from error
+        for name, operand, mark in zip(question.operand_names, operands, before, strict=True):
+            if fingerprint(operand) != mark:
+                raise Fault(f"the backend changed its operand {name}", is_wrong=True)
+        return out
+
+
+def ask(question: Question, operands: tuple[Array, ...], backend: str, out: Array | None = None) -> Array:
+    """Have a backend compute the gradient that is asked for, through the public functions."""
+    if question.op == "db":
+        return convback.db(operands[0], backend=backend, out=out)
+    g = question.geom
+    layer: dict[str, Any] = {
+        "stride": g.stride, "padding": g.padding, "dilation": g.dilation, "groups": g.groups, "backend": backend,
+        "out": out,
+    }  # fmt: skip
+    if question.op == "y":
+        return convback.conv(*operands, **layer)
+    function: Callable[..., Array] = {"dx": convback.dx, "dw": convback.dw}[question.op]
+    return function(*operands, question.result_shape, **layer)
+
+
+def fingerprint(operand: Array) -> bytes:
+    """A hash of all bytes of a contiguous array."""
+    return hashlib.blake2b(operand.reshape(-1).view(np.uint8).data, digest_size=16).digest()
