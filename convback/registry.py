@@ -89,7 +89,9 @@ def _loaded(name: str) -> Any:
         return f"two distributions offer it, {origin(name)}; uninstall one of them"
     try:
         backend = claims[0].load()
-    except (Exception, SystemExit) as error:  # a stranger's module may fail in any way; it must not take others along
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a stranger's module may fail in any way; it must not take others along
         return f"{type(error).__name__}: {error}"
     broken = violations(backend)
     return f"it breaks the contract of convback.contract: {'; '.join(broken)}" if broken else backend
