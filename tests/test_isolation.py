@@ -39,7 +39,7 @@ WRONG = {
         "class Panic(BaseException): pass\ndef dx(dy, w, geom, out): raise Panic('rust')", "error", "Panic: rust",
     ),
     "recurses": ("def dx(dy, w, geom, out): dx(dy, w, geom, out)", "error", "RecursionError"),
-    "runs out of memory": ("def dx(dy, w, geom, out): np.empty(2**60)", "error", "MemoryError: Unable to allocate"),
+    "runs out of memory": ("def dx(dy, w, geom, out): np.empty(2**58)", "error", "MemoryError: Unable to allocate"),
     "supports raises": ("def supports(op, geom, dtype): raise KeyError(op)", "error", "supports raised KeyError"),
     "supports returns no words": ("def supports(op, geom, dtype): return True", "error", "supports returned True"),
     "refuses after it agreed": (
