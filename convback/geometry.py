@@ -20,6 +20,7 @@ import math
 import operator
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -178,15 +179,20 @@ class ConvGeometry:
 
     def as3d(self) -> ConvGeometry:
         """The same problem with leading spatial axes of extent 1, so that a kernel need only know three axes."""
-        ones = (1,) * (3 - self.rank)
-        return ConvGeometry(
-            self.x_shape[:2] + ones + self.x_spatial,
-            self.w_shape[:2] + ones + self.kernel,
-            ones + self.stride,
-            ((0, 0),) * len(ones) + self.padding,
-            ones + self.dilation,
-            self.groups,
-        )
+        return _as3d(self)
+
+
+@lru_cache(1024)  # a backend, and whoever checks it, ask for the same one
+def _as3d(geom: ConvGeometry) -> ConvGeometry:
+    ones = (1,) * (3 - geom.rank)
+    return ConvGeometry(
+        geom.x_shape[:2] + ones + geom.x_spatial,
+        geom.w_shape[:2] + ones + geom.kernel,
+        ones + geom.stride,
+        ((0, 0),) * len(ones) + geom.padding,
+        ones + geom.dilation,
+        geom.groups,
+    )
 
 
 def _integer(name: str, value: Any, least: int, error: type[ShapeError | ParameterError] = ParameterError) -> int:

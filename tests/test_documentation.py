@@ -6,6 +6,8 @@ import sys
 import textwrap
 from pathlib import Path
 
+from convback_tools.verification import case_files
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 GUIDE = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
@@ -56,3 +58,10 @@ def test_the_guide_makes_a_backend(command, monkeypatch, tmp_path):
         "it has no forward pass",
         "only two-dimensional layers without groups",
     }
+
+
+def test_the_case_that_the_documents_show_is_one(tmp_path):
+    (line,) = blocks((ROOT / "docs" / "verification.md").read_text(encoding="utf-8"), "json")
+    (tmp_path / "cases").write_text(line)
+    (case,) = case_files.read(tmp_path / "cases", ("float32",))
+    assert (case.name, case.geom.y_shape) == ("strided", (2, 6, 4, 8))

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from functools import lru_cache
 from itertools import product
 from types import EllipsisType
 
@@ -52,7 +51,7 @@ def info() -> dict[str, str]:
 
 @np.errstate(all="ignore")
 def y(x: Array, w: Array, geom: ConvGeometry, out: Array) -> None:
-    geom = three_axes(geom)
+    geom = geom.as3d()
     w, out, windows = weights(w, geom), activations(out, geom), windows_of(padded(x, geom), geom)
     for rows in blocks(geom, x.itemsize):
         out[rows] = np.einsum("ngchijmkl,gfcmkl->ngfhij", windows[rows], w, optimize=PAIRWISE)
@@ -60,7 +59,7 @@ def y(x: Array, w: Array, geom: ConvGeometry, out: Array) -> None:
 
 @np.errstate(all="ignore")
 def dw(dy: Array, x: Array, geom: ConvGeometry, out: Array) -> None:
-    geom = three_axes(geom)
+    geom = geom.as3d()
     dy, out, windows = activations(dy, geom), weights(out, geom), windows_of(padded(x, geom), geom)
     out[...] = 0
     for rows in blocks(geom, x.itemsize):
@@ -69,7 +68,7 @@ def dw(dy: Array, x: Array, geom: ConvGeometry, out: Array) -> None:
 
 @np.errstate(all="ignore")
 def dx(dy: Array, w: Array, geom: ConvGeometry, out: Array) -> None:
-    geom = three_axes(geom)
+    geom = geom.as3d()
     dy, w, out = activations(dy, geom), weights(w, geom), activations(out, geom)
     padded_dx = np.zeros(padded_shape(geom), out.dtype)
     windows = windows_of(padded_dx, geom)
@@ -84,11 +83,6 @@ def dx(dy: Array, w: Array, geom: ConvGeometry, out: Array) -> None:
 def db(dy: Array, out: Array) -> None:
     # In float64: a float32 sum of ones stops growing at 2^24.
     out[...] = np.einsum("nfi->f", dy.reshape(*dy.shape[:2], -1), dtype=np.float64)
-
-
-@lru_cache(256)
-def three_axes(geom: ConvGeometry) -> ConvGeometry:
-    return geom.as3d()
 
 
 def activations(a: Array, geom: ConvGeometry) -> Array:

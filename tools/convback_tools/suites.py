@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from itertools import product
-from typing import NamedTuple
+from itertools import chain, cycle, product
+from typing import Any, NamedTuple
 
 from convback import ConvbackError, ConvGeometry, ParameterError
 from convback.errors import did_you_mean
+from convback.geometry import effective_kernel
 from convback_tools import notation
 from convback_tools.layers import LAYERS
 
@@ -34,7 +35,7 @@ def suite(name: str) -> list[Case]:
     """
     if name not in SUITES:
         raise ParameterError(f"suite is {name!r}.{did_you_mean(name, SUITES)} Expected one of {', '.join(SUITES)}")
-    return list({case.word: case for case in SUITES[name]()}.values())
+    return list({case.geom: case for case in SUITES[name]()}.values())
 
 
 def case(text: str) -> Case:
@@ -130,9 +131,34 @@ def full() -> Iterator[Case]:
     )
 
 
+def grid() -> Iterator[Case]:
+    """Every layer of small extents, one after another: over 100,000; minutes."""
+    channels = cycle(((1, 1, 1, 1), (2, 2, 3, 1), (1, 2, 2, 2), (2, 4, 2, 2), (1, 3, 6, 3)))
+    one, two = small_axes(7, 4, 3, 3, 3), small_axes(4, 3, 2, 2, 2)
+    three = small_axes(2, 2, 2, 1, 1)
+    for axes in chain(product(one, repeat=1), product(two, repeat=2), product(three, repeat=3)):
+        x, kernel, stride, dilation, padding = zip(*axes, strict=True)
+        N, C, F, groups = next(channels)
+        yield from _unnamed(ConvGeometry((N, C, *x), (F, C // groups, *kernel), stride, padding, dilation, groups))
+
+
+def small_axes(x: int, kernel: int, stride: int, dilation: int, padding: int) -> list[tuple[Any, ...]]:
+    """Every axis up to these numbers that a kernel fits on: x, kernel, stride, dilation, (lo, hi)."""
+    extents = (range(1, most + 1) for most in (x, kernel, stride, dilation))
+    pairs = product(range(padding + 1), repeat=2)
+    return [
+        (*numbers, pair)
+        for numbers, pair in product(product(*extents), pairs)
+        if effective_kernel(numbers[1], numbers[3]) <= numbers[0] + sum(pair)
+        and (numbers[3] == 1 or numbers[1] > 1)  # the dilation of a single tap says nothing
+    ]
+
+
 def _unnamed(*geometries: ConvGeometry) -> Iterator[Case]:
     for geom in geometries:
         yield Case(notation.to_word(geom), geom)
 
 
-SUITES: dict[str, Callable[[], Iterator[Case]]] = {"quick": quick, "full": full, "layers": layers, "seed": seed}
+SUITES: dict[str, Callable[[], Iterator[Case]]] = {
+    "quick": quick, "full": full, "layers": layers, "seed": seed, "grid": grid,
+}  # fmt: skip

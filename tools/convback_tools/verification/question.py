@@ -80,8 +80,11 @@ class Question:
 
     def generator(self, tier: str, draw: int = 0) -> np.random.Generator:
         """Random numbers that depend on the question alone, so that it can be asked again."""
-        text = f"{self.op} {self.geom} {self.dtype} {tier}"
-        return np.random.default_rng([self.seed, zlib.crc32(text.encode()), draw])
+        return np.random.default_rng([self.seed, self._mark, zlib.crc32(tier.encode()), draw])
+
+    @cached_property
+    def _mark(self) -> int:
+        return zlib.crc32(f"{self.op} {self.geom} {self.dtype}".encode())
 
     def integers(self, rng: np.random.Generator) -> tuple[Array, ...]:
         """Operands of integers |v| <= B.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import product
 from typing import Any, Protocol
 
@@ -115,7 +115,7 @@ class Examination:
         reason = "; ".join(filter(None, [trial.reason, f"ran {chosen}" if chosen else ""]))
         if trial.status:
             return self.row(trial.respondent.name, trial.status, reason)
-        evidence = asdict(trial.worst)
+        evidence = dict(vars(trial.worst))
         fault, undecided = evidence.pop("fault"), evidence.pop("undecided")
         status = "failed" if fault else "inconclusive" if undecided else "passed"
         reason = "; ".join(filter(None, [fault, undecided, reason]))
