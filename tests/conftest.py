@@ -17,6 +17,19 @@ PLUGINS = Path(__file__).parent / "plugins"
 EXTRAS = metadata("convback").get_all("Provides-Extra")
 
 
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="also run the tests that take minutes")
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out the tests marked slow, unless they were asked for."""
+    if config.option.slow or "slow" in config.option.markexpr:
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    config.hook.pytest_deselected(items=slow)
+    items[:] = [item for item in items if item not in slow]
+
+
 @pytest.fixture(params=convback.backends())
 def backend(request):
     """Name of each installed backend. One that an extra brings may be missing; one of our own may not."""

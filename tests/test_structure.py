@@ -95,7 +95,10 @@ def test_modules_start_with_a_docstring():
             assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path
 
 
-@pytest.mark.parametrize("tests", ["test_gradients.py", "test_legal_input.py", "test_examples.py"])
+GENERIC = ("gradients", "legal_input", "examples", "regressions", "regressions_process")
+
+
+@pytest.mark.parametrize("tests", [f"test_{name}.py" for name in GENERIC])
 def test_tests_of_gradients_name_no_backend(tests):
     """They run for every installed backend, through the fixture."""
     text = (Path(__file__).parent / tests).read_text(encoding="utf-8")

@@ -53,10 +53,11 @@ def dw(dy: Array, x: Array, geom: ConvGeometry, out: Array) -> None:
 
 @np.errstate(all="ignore")
 def db(dy: Array, out: Array) -> None:
-    """db[f] = sum over n,i of dy[n,f,i]"""
-    out[...] = 0
+    """db[f] = sum over n,i of dy[n,f,i], in float64: a float32 sum of ones stops growing at 2^24."""
+    total = np.zeros(out.shape)
     for n, f, *i in np.ndindex(dy.shape):
-        out[f] += dy[n, f, *i]
+        total[f] += dy[n, f, *i]
+    out[...] = total
 
 
 def terms(geom: ConvGeometry) -> Iterator[tuple[int, int, int, int, Shape, Shape, Shape]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ from convback_tools.verification import case_files
 from convback_tools.verification import rows as verdicts
 from convback_tools.verification.answers import Answer
 from convback_tools.verification.case_files import Item
+from convback_tools.verification.presentation import presented
 from convback_tools.verification.processes import verify_apart
 from convback_tools.verification.refusals import Refusal
-from convback_tools.verification.rows import Row
 from convback_tools.verification.tasks import DTYPES, TIERS, Settings, Task, examinations
 from convback_tools.verification.verify import verify
 
@@ -118,7 +118,7 @@ def command(
                 seen = question
             if fail_fast and row.status in ("failed", "error"):
                 break
-    report.write(_report(found, options.title(suite, words, files)), style, path)
+    report.write(presented(found, options.title(suite, words, files)), style, path)
     return verdicts.exit_code(found, backend_names)
 
 
@@ -134,73 +134,3 @@ def _tasks(item: Item, settings: Settings) -> Iterable[Task]:
     if isinstance(item, Case):
         return examinations([item], settings)
     return [item] if isinstance(item, Answer) and item.question.op in settings.ops else []
-
-
-def _report(found: Sequence[Row], title: str) -> report.Report:
-    summary = verdicts.summary(found)
-    columns = ["backend", *OPS, "not run", "error/bound"]
-    names = sorted({row.backend for row in found})
-    return report.Report(
-        rows=found,
-        title=f"convback verify: {title}",
-        columns=columns,
-        cells=[_cells(name, [row for row in found if row.backend == name]) for name in names],
-        notes=[*_findings(found), *_reasons(found), _conclusion(found, summary)],
-        extra={"summary": summary},
-    )
-
-
-def _cells(name: str, of_backend: list[Row]) -> list[str]:
-    cells = [name]
-    for op in OPS:
-        decided = [row for row in of_backend if row.op == op and row.status in ("passed", "failed", "error")]
-        bad = sum(row.status != "passed" for row in decided)
-        cells.append(f"{bad} of {len(decided)} {report.ALARM}" if bad else f"{len(decided)} ok" if decided else "-")
-    undecided = sum(row.status in ("unsupported", "inconclusive", "unavailable") for row in of_backend)
-    ratios = [row.error_over_bound for row in of_backend if row.tier == "rounding" and row.error_over_bound is not None]
-    return [*cells, str(undecided or "-"), report.number(max(ratios, default=None))]
-
-
-def _findings(found: Sequence[Row]) -> list[str]:
-    """The first failed or error row of each backend and gradient, in full, and how many more there are."""
-    lines = []
-    for rows in _grouped(found, ("failed", "error"), lambda row: (row.backend, row.op)):
-        row = rows[0]
-        lines.append(
-            f"{row.status.upper()}: {row.backend} {row.op} {row.dtype} ({row.tier}), case {row.case}: {row.reason}"
-        )
-        if row.worst_index is not None:
-            lines.append(f"  worst at {row.op}{list(row.worst_index)}: got {row.got!r}, expected {row.expected!r}")
-        lines.append(f"  repeat with: {row.repro}")
-        if len(rows) > 1:
-            lines.append(f"  {row.backend} {row.op} has {len(rows) - 1} more such rows; --format json lists them")
-    return lines
-
-
-def _reasons(found: Sequence[Row]) -> list[str]:
-    """Why rows were not decided: the first reason of each backend and status."""
-    lines = []
-    for rows in _grouped(found, ("unavailable", "unsupported", "inconclusive"), lambda row: (row.backend, row.status)):
-        row = rows[0]
-        more = f" (and {len(rows) - 1} more; --format json has the reasons)" if len(rows) > 1 else ""
-        subject = f"{row.backend} {row.op} {row.case}: " if row.case else ""
-        lines.append(f"{row.status}: {subject}{row.reason}{more}")
-    return lines
-
-
-def _grouped(
-    found: Sequence[Row], statuses: Sequence[str], key: Callable[[Row], tuple[str | None, ...]]
-) -> list[list[Row]]:
-    groups: dict[tuple[str | None, ...], list[Row]] = {}
-    for row in found:
-        if row.status in statuses:
-            groups.setdefault(key(row), []).append(row)
-    return list(groups.values())
-
-
-def _conclusion(found: Sequence[Row], summary: dict[str, int]) -> str:
-    counts = ", ".join(f"{count} {status}" for status, count in summary.items() if count) or "nothing was verified"
-    escapes = [row.escape_probability for row in found if row.status == "passed" and row.escape_probability is not None]
-    if not escapes or summary["failed"] or summary["error"]:
-        return f"{counts}."
-    return f"{counts}. A wrong bilinear form passes an exact verdict with probability {max(escapes):.1g} at most."
