@@ -10,8 +10,8 @@ Then both sides are sums over one axis after the other, in time proportional to 
 computes a convolution.
 
 Operands are integers as in the exact tier, and both sides are computed modulo a random prime q below 2^20, exactly:
-sums of up to 2^13 products of two residues stay below 2^53. The vectors are uniformly random residues. A wrong answer
-passes
+sums of up to 2^13 products of two residues stay below 2^53, and so do 2^9 of a residue and a float32 number. The
+vectors are uniformly random residues. A wrong answer passes
 
 - because the wrong form happens to vanish on the operands: at most 2/(2B+1), as in the exact tier;
 - or else because every probe misses a nonzero error of integers |e| <= 2^54: each does so if q divides it (two of
@@ -37,9 +37,9 @@ from convback_tools.verification.findings import Finding, compare
 from convback_tools.verification.question import EXACT_LIMIT, Question
 from convback_tools.verification.respondent import Respondent
 
-PROBES = 4
+PROBES = 2
 PRIMES_FROM, PRIMES_TO = 2**19, 2**20
-LONGEST_SUM = 2**13
+LONGEST_SUM = {"float32": 2**9, "float64": 2**13}  # float32 integers, up to 2^24, are not reduced before
 BLOCK = 2**20  # elements that are converted at once
 
 Vector = NDArray[np.float64]
@@ -133,25 +133,39 @@ class Probe:
         for rows, part in self._contracted(a_rows, a_inner):
             other = self._weighted(b_rows[rows], np.broadcast_to(b_inner, b_rows.shape[:2])[rows])
             part = part.reshape(-1, *a.shape[2:])
-            for axis in range(g.rank):
+            for axis in reversed(range(g.rank)):
                 part = self._met(part, axis)
             total += float(self._dot(part.reshape(1, -1), other.ravel())[0])
         return int(total % self.q)
 
     def _met(self, part: Array, axis: int) -> Array:
         """The part with one spatial axis replaced by that of the other operand, through every tap on that axis."""
-        g, v = self.geom, self.spatial[axis]
         part = np.moveaxis(part, axis + 1, -1)
-        extent = g.x_spatial[axis] if self.op == "dw" else g.kernel[axis]
-        met = np.zeros((*part.shape[:-1], extent))
-        for k, i, r in taps(g, axis):
-            if self.op == "y":
-                met[..., k] = self._dot(part[..., r], v[i])
-            elif self.op == "dx":
-                met[..., k] = self._dot(part[..., i], v[r])
-            else:
-                met[..., r] = (met[..., r] + v[k] * part[..., i]) % self.q
+        met = self._scattered(part, axis) if self.op == "dw" else self._gathered(part, axis)
         return np.moveaxis(met, -1, axis + 1)
+
+    def _gathered(self, part: Array, axis: int) -> Array:
+        """met[k] = sum of part[r] v[i] for y, of part[i] v[r] for dx: a product with a banded matrix."""
+        v, extent = self.spatial[axis], part.shape[-1]
+        step = max(1, BLOCK // extent)
+        pieces = []
+        for start in range(0, self.geom.kernel[axis], step):
+            band = np.zeros((extent, min(step, self.geom.kernel[axis] - start)))
+            for k, i, r in taps(self.geom, axis):
+                if start <= k < start + step:
+                    along, across = (r, i) if self.op == "y" else (i, r)
+                    band[along, k - start] = v[across]
+            pieces.append(self._dot(part, band))
+        return np.concatenate(pieces, axis=-1)
+
+    def _scattered(self, part: Array, axis: int) -> Array:
+        """met[r] = sum of part[i] v[k]"""
+        met = np.zeros((*part.shape[:-1], self.geom.x_spatial[axis]))
+        for k, i, r in taps(self.geom, axis):
+            met[..., r] += self.spatial[axis][k] * part[..., i]
+            if k % LONGEST_SUM["float64"] == LONGEST_SUM["float64"] - 2:  # one place for what the sum holds already
+                met = self._residues(met)
+        return self._residues(met)
 
     def _contracted(self, rows: Array, inner: Vector) -> Iterator[tuple[slice, Array]]:
         """Blocks of sum over c of inner[row,c] * rows[row,c,:] modulo q, with the rows they are of."""
@@ -165,22 +179,28 @@ class Probe:
         """Sum over c of inner[row,c] * rows[row,c,:] modulo q."""
         count, channels, width = rows.shape
         result = np.zeros((count, width))
-        deep = min(channels, LONGEST_SUM)
+        deep = max(1, min(channels, LONGEST_SUM[rows.dtype.name]))
         wide = max(1, BLOCK // max(1, count * deep))
-        for c, start in product(range(0, channels, max(1, deep)), range(0, width, wide)):
+        for c, start in product(range(0, channels, deep), range(0, width, wide)):
             piece = rows[:, c : c + deep, start : start + wide]
-            residues = (piece.astype(np.int64) % self.q).astype(np.float64)
-            part = inner[:, np.newaxis, c : c + deep] @ residues
-            result[:, start : start + wide] += part[:, 0] % self.q
-        result %= self.q
-        return result
+            numbers = piece.astype(np.float64) if rows.dtype == np.float32 else self._residues(piece)
+            part = inner[:, np.newaxis, c : c + deep] @ numbers
+            result[:, start : start + wide] += self._residues(part[:, 0])
+        return self._residues(result)
 
     def _dot(self, a: Array, v: Vector) -> Array:
-        """Sum over the last axis of a * v modulo q."""
-        total = np.zeros(a.shape[:-1])
-        for start in range(0, a.shape[-1], LONGEST_SUM):
-            total = (total + a[..., start : start + LONGEST_SUM] @ v[start : start + LONGEST_SUM]) % self.q
+        """Sum over the last axis of a and the first of v modulo q."""
+        total = np.zeros((*a.shape[:-1], *v.shape[1:]))
+        step = LONGEST_SUM["float64"]
+        for start in range(0, a.shape[-1], step):
+            total = self._residues(total + a[..., start : start + step] @ v[start : start + step])
         return total
+
+    def _residues(self, a: Array) -> Array:
+        """Integers modulo q. The remainder is written out since NumPy's own takes ten times as long."""
+        integers = a.astype(np.int64)
+        integers -= integers // self.q * self.q
+        return integers.astype(np.float64)
 
 
 def taps(geom: ConvGeometry, axis: int) -> Iterator[tuple[int, slice, slice]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import zlib
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -140,6 +140,6 @@ def ask(question: Question, operands: tuple[Array, ...], backend: str, out: Arra
     return function(*operands, question.result_shape, **layer)
 
 
-def fingerprint(operand: Array) -> bytes:
-    """A hash of all bytes of a contiguous array."""
-    return hashlib.blake2b(operand.reshape(-1).view(np.uint8).data, digest_size=16).digest()
+def fingerprint(operand: Array) -> int:
+    """A CRC of all bytes of a contiguous array: any change goes unseen with probability 2^-32."""
+    return zlib.crc32(operand.reshape(-1).view(np.uint8).data)
