@@ -1,7 +1,7 @@
 """Metamorphic relations: what must hold between the answers to related problems, with no oracle at all.
 
-Most restate the layer as another one (`convback_tools.verification.restated`). Answers must agree exactly on integers; for
-a backend that declares an `error_bound`, within both bounds together.
+Most restate the layer as another one (`convback_tools.verification.restated`). Answers must agree exactly on integers;
+for a backend that declares an `error_bound`, within both bounds together.
 """
 
 from __future__ import annotations
