@@ -11,7 +11,7 @@ exact while sum |a b| <= 2^53, in any order.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -129,38 +129,33 @@ def _factors(
     group = second // channels if op == "dx" else (second if op == "y" else first) // filters
     c_of_group = slice(group * channels, (group + 1) * channels)
     f_of_group = slice(group * filters, (group + 1) * filters)
-    left, right = [], []
-    for i, k, r in _meetings(op, geom, place):
-        pair: dict[str, tuple[Any, Any]] = {
-            "y": ((first, c_of_group, *r), (second, slice(None), *k)),
-            "dx": ((first, f_of_group, *i), (f_of_group, second - group * channels, *k)),
-            "dw": ((slice(None), first, *i), (slice(None), group * channels + second, *r)),
-        }
-        left.append(a[pair[op][0]])
-        right.append(b[pair[op][1]])
-    if not left:
-        return np.zeros(0), np.zeros(0)
-    return np.concatenate(left).astype(np.float64), np.concatenate(right).astype(np.float64)
+    i, k, r = zip(*(_meetings(op, geom, axis, at) for axis, at in enumerate(place)), strict=True)
+    if op == "y":
+        return _at(a[first, c_of_group], r), _at(b[second], k)
+    if op == "dx":
+        return _at(a[first, f_of_group], i), _at(b[f_of_group, second - group * channels], k)
+    return _at(a[:, first], i), _at(b[:, group * channels + second], r)
 
 
-def _meetings(op: str, geom: ConvGeometry, place: Sequence[int]) -> Iterator[tuple[tuple[int, ...], ...]]:
-    """All (i, k, r) that meet, where i, r or k is given for "y", "dx" or "dw"."""
-    choices = []
-    for axis, at in enumerate(place):
-        s, d, (lo, _) = geom.stride[axis], geom.dilation[axis], geom.padding[axis]
-        x, y = geom.x_spatial[axis], geom.y_spatial[axis]
-        if op == "y":
-            triples = [(at, k, at * s + k * d - lo) for k in range(geom.kernel[axis])]
-        elif op == "dx":
-            reaches = [(k, at + lo - k * d) for k in range(geom.kernel[axis])]
-            triples = [(reach // s, k, at) for k, reach in reaches if reach % s == 0 and 0 <= reach // s < y]
-        else:
-            triples = [(i, at, i * s + at * d - lo) for i in range(y)]
-        choices.append([t for t in triples if 0 <= t[2] < x])
-    for chosen in np.ndindex(*map(len, choices)):
-        triples = [choice[n] for choice, n in zip(choices, chosen, strict=True)]
-        i, k, r = zip(*triples, strict=True)
-        yield i, k, r
+def _at(a: Array, places: tuple[Array, ...]) -> Array:
+    """What stands at these places of the spatial axes, in float64 and in one row."""
+    index: Any = (slice(None), *np.ix_(*places))
+    part: Array = a[index]
+    return part.astype(np.float64).ravel()
+
+
+def _meetings(op: str, geom: ConvGeometry, axis: int, at: int) -> tuple[Array, Array, Array]:
+    """All i, k and r that meet on an axis, where i, r or k is given for "y", "dx" or "dw"."""
+    s, d, (lo, _) = geom.stride[axis], geom.dilation[axis], geom.padding[axis]
+    x, y, kernel = geom.x_spatial[axis], geom.y_spatial[axis], geom.kernel[axis]
+    if op == "dw":
+        i, k = np.arange(y), np.full(y, at)
+    else:
+        k = np.arange(kernel)
+        i = np.full(kernel, at) if op == "y" else (at + lo - k * d) // s
+    r = i * s + k * d - lo
+    meet = (i >= 0) & (i < y) & (r >= 0) & (r < x) & ((op != "dx") | (r == at))
+    return i[meet], k[meet], r[meet]
 
 
 def _exact_products(a: Array, b: Array) -> tuple[Array, Array]:
