@@ -97,9 +97,9 @@ def _grouped(
 
 def _conclusion(found: Sequence[Row]) -> str:
     statuses, tiers = summary(found), Counter(row.tier for row in found if row.status == "passed")
-    counts = ", ".join(f"{count} {status}" for status, count in statuses.items() if count) or "nothing was verified"
-    if tiers:
-        counts += f" ({', '.join(f'{count} {tier}' for tier, count in tiers.items())} passed)"
+    of_tiers = {"passed": f" ({', '.join(f'{count} {tier}' for tier, count in tiers.items())})"}
+    parts = [f"{count} {status}{of_tiers.get(status, '')}" for status, count in statuses.items() if count]
+    counts = ", ".join(parts) or "nothing was verified"
     escapes = [row.escape_probability for row in found if row.status == "passed" and row.escape_probability is not None]
     if not escapes or statuses["failed"] or statuses["error"]:
         return f"{counts}."
