@@ -168,3 +168,19 @@ def test_the_first_failure_can_end_it(command, write_plugin):
     result = verified(command, write_plugin, WRONG["raises"][0], "--isolate", "--fail-fast")
     assert result.json["summary"]["error"] == 1
     assert result.json["rows"][-1]["status"] == "error"
+
+
+def test_an_interrupt_ends_what_is_under_way(python, write_plugin):
+    """Ctrl-C while a backend hangs: at once, with the exit code of an interrupt, and no process is left."""
+    folder = write_plugin("mine", RIGHT + ENDING["hangs"][0])
+    code = """
+import os, signal, subprocess, sys, time
+line = [sys.executable, "-m", "convback_tools", "verify", "-b", "mine", "--isolate", "--suite", "seed", "--op", "dx"]
+process = subprocess.Popen(line, stderr=subprocess.PIPE, start_new_session=True)
+time.sleep(4)
+os.killpg(process.pid, signal.SIGINT)
+started = time.monotonic()
+error = process.communicate(timeout=60)[1]
+print(process.returncode, time.monotonic() - started < 10, b"Interrupted." in error, b"Traceback" in error)
+"""
+    assert python(code, plugins=[folder]).out == "130 True True False\n"

@@ -44,9 +44,9 @@ def verify_apart(
                     yield from rows
                     if workers.refusal:
                         break
-            finally:
-                pool.shutdown(cancel_futures=True)
+            finally:  # at Ctrl-C, too: what is under way must not be waited for
                 workers.end()
+                pool.shutdown(cancel_futures=True)
         if workers.refusal:
             yield unavailable(name, workers.refusal)
 
@@ -59,6 +59,10 @@ class Workers:
     ----------
     refusal : str
         Why the backend cannot be used, once that is known.
+    endings : int
+        How many processes it has ended.
+    over : bool
+        Whether nothing more is to be asked.
     """
 
     backend: str
@@ -67,17 +71,22 @@ class Workers:
     timeout: float
     refusal: str = ""
     endings: int = 0
+    over: bool = False
     _own: threading.local = field(default_factory=threading.local)
     _all: list[Worker] = field(default_factory=list)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def rows(self, task: Task) -> list[Row]:
         """The rows of a task, or one that says how the process ended."""
-        if self.refusal or self.endings >= MOST_ENDINGS:
-            return []
         worker: Worker | None = getattr(self._own, "worker", None)
-        if worker is None:
-            self._own.worker = worker = Worker(self.backend, self.settings, self.threads)
-            self._all.append(worker)
+        with self._lock:
+            if self.over or self.refusal or self.endings >= MOST_ENDINGS:
+                return []
+            fresh = worker is None
+            if worker is None:
+                self._own.worker = worker = Worker(self.backend, self.settings, self.threads)
+                self._all.append(worker)
+        if fresh:
             loaded = worker.reply(self.timeout)
             if loaded != "":
                 self.refusal = loaded.told("when it is loaded") if isinstance(loaded, Ending) else str(loaded)
@@ -90,13 +99,16 @@ class Workers:
         self.endings += 1
         reason = reply.told("when asked this")
         if self.endings == MOST_ENDINGS:
-            reason += f"; nothing more was asked, as this was the {MOST_ENDINGS}rd time that it ended its process"
+            reason += f"; nothing more was asked, as {MOST_ENDINGS} processes have ended so"
         return [task.row(self.backend, "error", reason)]
 
     def end(self) -> None:
-        for worker in self._all:
-            worker.process.kill()
-            worker.process.join()
+        """Kill every process, whatever it is at; no other is made."""
+        with self._lock:
+            self.over = True
+            for worker in self._all:
+                worker.process.kill()
+                worker.process.join()
 
 
 @dataclass(frozen=True)
