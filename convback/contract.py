@@ -120,6 +120,8 @@ def violations(obj: object) -> list[str]:
         found.append(f"CONTRACT is {contract!r}; this version of convback speaks contract {CONTRACT}")
     if (layout := getattr(obj, "LAYOUT", LAYOUTS[0])) not in LAYOUTS:
         found.append(f"LAYOUT is {layout!r}; expected one of {LAYOUTS}")
+    if not isinstance(macs := getattr(obj, "PRACTICAL_MACS", 0), int | float):
+        found.append(f"PRACTICAL_MACS is {macs!r}; expected a number")
     for name, parameters in REQUIRED.items():
         found += _function_violations(obj, name, parameters, required=True)
     for name, parameters in OPTIONAL.items():

@@ -77,30 +77,33 @@ class Result:
         return json.loads(self.out)
 
 
+def run_python(*arguments, plugins=(), env=(), cwd=PLUGINS, timeout=120):
+    """Run Python in a process of its own, beside the fake distributions named in `plugins`."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(str(PLUGINS / name) for name in plugins), **dict(env)}
+    line = [sys.executable, *arguments]
+    return Result(subprocess.run(line, capture_output=True, text=True, env=environment, timeout=timeout, cwd=cwd))
+
+
 @pytest.fixture
 def command():
-    """Run `convback` in a process of its own, as a user does, beside the fake distributions named in `plugins`."""
-
-    def run(*arguments, plugins=(), env=(), timeout=120):
-        path = os.pathsep.join(str(PLUGINS / name) for name in plugins)
-        environment = {**os.environ, "PYTHONPATH": path, **dict(env)}
-        line = [sys.executable, "-m", "convback_tools", *arguments]
-        return Result(
-            subprocess.run(line, capture_output=True, text=True, env=environment, timeout=timeout, cwd=PLUGINS)
-        )
-
-    return run
+    """Run `convback` as a user does; for `plugins` and the rest see `run_python`."""
+    return lambda *arguments, **given: run_python("-m", "convback_tools", *arguments, **given)
 
 
 @pytest.fixture
 def python():
-    """Run a piece of Python in a process of its own, beside the fake distributions named in `plugins`."""
+    """Run a piece of Python; for `plugins` and the rest see `run_python`."""
+    return lambda code, **given: run_python("-W", "error", "-c", code, **given)
 
-    def run(code, plugins=(), env=()):
-        path = os.pathsep.join(str(PLUGINS / name) for name in plugins)
-        environment = {**os.environ, "PYTHONPATH": path, **dict(env)}
-        line = [sys.executable, "-W", "error", "-c", code]
-        return Result(subprocess.run(line, capture_output=True, text=True, env=environment, timeout=120, cwd=PLUGINS))
+
+@pytest.fixture
+def kit(tmp_path_factory):
+    """Run the conformance kit, or some tests of it, as a user does in an empty folder whose warnings are errors."""
+
+    def run(*arguments, tests="", **given):
+        line = ["-m", "pytest", "-q", "-W", "error", "--pyargs", f"convback_tools.conformance{tests}", *arguments]
+        without = ["-p", "no:hypothesispytest", "-p", "no:cacheprovider"]  # neither is needed, and they take time
+        return run_python(*line, *without, cwd=tmp_path_factory.mktemp("empty"), **given)
 
     return run
 

@@ -40,6 +40,7 @@ def test_what_is_missing_is_named(name):
     [
         ("CONTRACT", 2, "2"),
         ("LAYOUT", "C", "'C'"),
+        ("PRACTICAL_MACS", "many", "'many'"),
         ("dx", 7, "7"),
         ("dx", lambda w, dy, geom, out: None, "dx(w, dy, geom, out)"),
         ("dw", lambda *args: None, "dw(*args)"),

@@ -42,7 +42,7 @@ def test_readme_examples_run(python):
     assert result.out.strip() == f"{kind}({message!r})", result.err
 
 
-def test_the_guide_makes_a_backend(command, monkeypatch, tmp_path):
+def test_the_guide_makes_a_backend(command, kit, tmp_path):
     """Its two files, as they stand there; an install would put the entry point where we write it."""
     (project,), (module,) = blocks(GUIDE, "toml"), blocks(GUIDE, "python")
     group, entry = re.search(r'\[project.entry-points."(.*)"\]\n(\w+ = "\w+")', project).groups()
@@ -58,6 +58,19 @@ def test_the_guide_makes_a_backend(command, monkeypatch, tmp_path):
         "it has no forward pass",
         "only two-dimensional layers without groups",
     }
+    conforms = kit("--convback-backend=mine", plugins=[tmp_path]).out.splitlines()[-1].partition(" in ")[0]
+    counts = result.json["summary"]
+    for shown in (f"\n{counts['passed']} passed (", f", {counts['unsupported']} unsupported.", f"\n{conforms}"):
+        assert shown in GUIDE
+
+
+def test_the_guide_shows_what_a_mistake_looks_like(kit, write_plugin):
+    (module,) = blocks(GUIDE, "python")
+    right, wrong = "out[:, :, k, l] = ", "out[:, :, k, l] += "
+    assert right in module
+    result = kit("--convback-backend=mine", "-x", plugins=[write_plugin("mine", module.replace(right, wrong))])
+    wrong, worst = (line for line in result.out.splitlines() if line.startswith(("mine-", "  worst at")))
+    assert f"\n{wrong}\n{worst.partition(', expected')[0]}" in GUIDE
 
 
 def test_the_case_that_the_documents_show_is_one(tmp_path):

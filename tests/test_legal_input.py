@@ -1,11 +1,11 @@
 """What is legal works on every backend: arrays however they lie in memory, zero extents, both modes, every `need`."""
 
-import tempfile
 from itertools import chain, combinations
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from convback_tools.conformance.layouts import LAYOUTS, READABLE, memory, unwritten, written_between
 from numpy.lib.stride_tricks import as_strided
 
 import convback
@@ -88,70 +88,6 @@ def assert_same(results, expected):
         np.testing.assert_array_equal(results, expected, strict=results.dtype.isnative)
 
 
-# Ways to hold the values of an array in memory.
-
-
-class Subclass(np.ndarray):
-    """An array of another class."""
-
-
-def every_other(a):
-    room = np.full([2 * extent + 1 for extent in a.shape], np.nan, a.dtype)
-    room[(slice(1, None, 2),) * a.ndim] = a
-    return room[(slice(1, None, 2),) * a.ndim]
-
-
-def backwards(a):
-    flip = (slice(None, None, -1),) * a.ndim
-    return a[flip].copy()[flip]
-
-
-def misaligned(a):
-    view = np.zeros(a.nbytes + 1, np.uint8)[1:].view(a.dtype).reshape(a.shape)
-    view[...] = a
-    return view
-
-
-def memory_mapped(a):
-    with tempfile.TemporaryFile() as file:
-        view = np.memmap(file, a.dtype, shape=a.shape)
-    view[...] = a
-    return view
-
-
-def read_only(a):
-    a = a.copy()
-    a.flags.writeable = False
-    return a
-
-
-LAYOUTS = {
-    "contiguous": np.copy,
-    "transposed": lambda a: a.T.copy().T,
-    "channels last": lambda a: np.moveaxis(np.moveaxis(a, min(1, a.ndim - 1), -1).copy(), -1, min(1, a.ndim - 1)),
-    "every other": every_other,
-    "backwards": backwards,
-    "misaligned": misaligned,
-    "byte-swapped": lambda a: a.astype(a.dtype.newbyteorder()),
-    "byte-swapped, transposed": lambda a: a.T.astype(a.dtype.newbyteorder(), order="C").T,
-    "memory-mapped": memory_mapped,
-    "subclass": lambda a: a.copy().view(Subclass),
-}
-READABLE = {
-    **LAYOUTS,
-    "read-only": read_only,
-    "repeated": lambda a: np.broadcast_to(a[..., :1], a.shape),
-    "one value": lambda a: np.broadcast_to(a[(0,) * a.ndim], a.shape),
-}
-
-
-def memory(a):
-    """All bytes of the array that `a` is a view of."""
-    while isinstance(a.base, np.ndarray):
-        a = a.base
-    return a.reshape(-1, order="A").view(np.ndarray).view(np.uint8)
-
-
 @pytest.mark.parametrize("layout", READABLE)
 @pytest.mark.parametrize("op", OPERANDS)
 @pytest.mark.parametrize("rank", [2])
@@ -165,18 +101,10 @@ def test_operands_may_lie_anyhow_and_are_not_written(backend, layer, op, layout)
         assert_same(results, run(op, layer, backend, plain, **mode))
 
 
-def unwritten(layout, like):
-    """An `out` in memory whose bytes are all 255, so that its elements are NaN."""
-    out = LAYOUTS[layout](np.zeros_like(like))
-    memory(out)[...] = 255
-    return out
-
-
 def assert_written(out, expected):
     """It holds what was expected, and the memory between its elements is as it was."""
     assert_same(np.asarray(out), expected)
-    out[...] = np.frombuffer(b"\xff" * out.itemsize, out.dtype)
-    assert (memory(out) == 255).all()
+    assert not written_between(out)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -23,7 +23,6 @@ from types import EllipsisType
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
-from threadpoolctl import threadpool_info
 
 from convback import ConvGeometry
 from convback.contract import Array, DType
@@ -45,6 +44,8 @@ def supports(op: str, geom: ConvGeometry | None, dtype: DType) -> str | None:
 
 
 def info() -> dict[str, str]:
+    from threadpoolctl import threadpool_info  # not before it is needed: its import sets an environment variable
+
     blas = [f"{lib['internal_api']} {lib['version']}" for lib in threadpool_info() if lib["user_api"] == "blas"]
     return {"NumPy": np.__version__, "BLAS": ", ".join(blas) or "unknown"}
 
