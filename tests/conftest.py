@@ -10,11 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 from convback_tools import suites
+from hypothesis import Phase, settings
 
 import convback
 
 PLUGINS = Path(__file__).parent / "plugins"
 EXTRAS = metadata("convback").get_all("Provides-Extra")
+
+# `pytest --hypothesis-profile=long` draws more, and other examples each time.
+PHASES = set(Phase) - {Phase.explain}  # which takes minutes
+settings.register_profile("short", max_examples=500, deadline=None, phases=PHASES, derandomize=True)
+settings.register_profile("long", max_examples=50_000, deadline=None, phases=PHASES, print_blob=True)
+settings.load_profile("short")
 
 
 def pytest_addoption(parser):
@@ -48,6 +55,19 @@ def own_backend(backend):
     if backend in EXTRAS:
         pytest.skip("convback does not promise this of other libraries")
     return backend
+
+
+@pytest.fixture
+def examples(backend):
+    """How much of a property that Hypothesis tests: less on peers, as some compile every new shape for long."""
+    return settings(max_examples=settings.default.max_examples // (20 if backend in EXTRAS else 1))
+
+
+@pytest.fixture
+def set_threads(monkeypatch):
+    """`convback.set_num_threads`, undone after the test."""
+    monkeypatch.setattr("convback.threads._chosen", None)
+    return convback.set_num_threads
 
 
 @pytest.fixture(params=["float32", "float64"])

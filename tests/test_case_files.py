@@ -12,6 +12,7 @@ from convback import ConvGeometry, ParameterError
 HERE = Path(__file__).parent
 SHARED = HERE.parents[1] / "shared" / "data"
 CASE = {"name": "a", "n": 1, "c": 2, "f": 4, "groups": 2, "spatial_in": [5], "kernel": [3], "pad": [[1, 0]]}
+ANSWER = {"output": "y", "data": "ones", "x_shape": [1, 1, 2], "w_shape": [1, 1, 1], "expected_broadcast": 1}
 
 
 def read(tmp_path, text):
@@ -72,7 +73,13 @@ def test_what_is_accepted_in_place_of_refused_fails(tmp_path):
         (json.dumps({**CASE, "out": [9]}), "out is [9], but its other numbers give [4]"),
         (json.dumps({**CASE, "stride": 0}), "line 1: stride is 0"),
         (json.dumps({**CASE, "expect": "empty"}), "is not empty"),
+        (json.dumps({**CASE, "c": "2"}), "c is '2'; expected an integer"),
+        (json.dumps({**CASE, "kernel": 3}), "kernel is 3; expected an array"),
         (json.dumps([{"output": "dx", "x_shape": [1, 1, 3]}]), "entry 1: 'w_shape' is missing"),
+        (json.dumps([{**ANSWER, "output": "dz"}]), "output is 'dz'; expected one of y, dx, dw, db"),
+        (json.dumps([{**ANSWER, "x_nhwc": [], "w_hwio": []}]), "x_shape is ()"),
+        (json.dumps([{**ANSWER, "x_shape": [1, 1, 2**40]}]), "its arrays would take 8796093022212 bytes"),
+        (json.dumps([{**ANSWER, "x": [10**400, 1]}]), "too large"),
     ],
 )
 def test_what_cannot_be_understood_is_named(tmp_path, text, told):

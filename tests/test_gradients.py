@@ -89,33 +89,10 @@ def test_non_finite_values_stay_where_they_belong(own_backend, dtype):
         assert np.array_equal(~np.isfinite(convback.db(spoilt, backend=backend)), [False, False, False, True])
 
 
-def test_any_number_of_threads_gives_the_same(backend, case):
+def test_any_number_of_threads_gives_the_same(backend, case, set_threads):
     """The same integers, which are exact."""
     settings = Settings(dtypes=("float32",), tiers=("exact",), named=(backend,))
-    for _ in with_threads(1, 2, 3):
-        assert {row.status for row in verify([case], [backend], settings)} == {"passed"}
-
-
-def test_compiled_backends_give_the_same_bits_on_any_number_of_threads(own_backend, dtype):
-    if "OpenMP" not in getattr(convback.get_backend(own_backend), "info", dict)():
-        pytest.skip("it promises this only if its threads are its own")
-    rng = np.random.default_rng(6)
-    shapes = (3, 20, 31, 31), (3, 18, 31, 33), (20, 9, 3, 3)  # enough work for threads
-    dy, x, w = (rng.standard_normal(shape).astype(dtype) for shape in shapes)
-    layer = {"padding": ((1, 1), (0, 0)), "groups": 2, "backend": own_backend}
-    bits = set()
-    for _ in with_threads(1, 2, 3, 7, 1):
-        results = convback.conv(x, w, **layer), *convback.backward(dy, x, w, **layer)
-        bits.add(tuple(result.tobytes() for result in results))
-    assert len(bits) == 1
-
-
-def with_threads(*numbers):
-    """Set each number of threads in turn, and the old one at the end."""
-    before = convback.get_num_threads()
-    try:
-        for number in numbers:
-            convback.set_num_threads(number)
-            yield number
-    finally:
-        convback.set_num_threads(before)
+    for threads in (1, 2, 3):
+        set_threads(threads)
+        rows = verify(examinations([case], settings), [backend], settings)
+        assert {row.status for row in rows} == {"passed"}

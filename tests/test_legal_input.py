@@ -113,7 +113,7 @@ def assert_written(out, expected):
 def test_out_may_lie_anyhow_and_is_not_read(backend, layer, op, layout):
     for mode in modes_of(op):
         expected = run(op, layer, backend, **mode)
-        out = unwritten(layout, expected)
+        out = unwritten(LAYOUTS[layout], expected)
         assert run(op, layer, backend, **mode, out=out) is out
         assert_written(out, expected)
 
@@ -124,7 +124,7 @@ def test_outs_of_backward_may_lie_anyhow(backend, fused, layer, layout):
     for mode in MODES:
         expected = run("backward", layer, backend, mode=mode)
         for places in (("dx",), ("dw", "db"), GRADIENTS):
-            outs = {name: unwritten(layout, getattr(expected, name)) for name in places}
+            outs = {name: unwritten(LAYOUTS[layout], getattr(expected, name)) for name in places}
             results = run("backward", layer, backend, mode=mode, out=Gradients(**outs))
             assert_same(results, expected)
             for name, out in outs.items():

@@ -39,7 +39,7 @@ def test_round_trip_of_random_geometries():
 
 
 def test_round_trip_of_all_suites():
-    for name in suites.SUITES:
+    for name in set(suites.SUITES) - {"grid"}:  # which has over 100,000 small ones
         for case in suites.suite(name):
             assert notation.parse(case.word).geom == case.geom
 
@@ -82,6 +82,7 @@ def test_meaning(word, geom):
         ("ic3ih2oc8kh3", "covers 3 positions"),
         ("ic3ih9oc8kh3oh50ph0qh0", "says oh50"),
         ("ic3ih9oc8kh-3", "'kh-3'"),
+        (f"ic3ih9oc8kh3sh{9:05000}", "is not understood"),  # more digits than Python makes an integer of
     ],
 )
 def test_bad_words_are_refused(word, told):

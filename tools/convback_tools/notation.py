@@ -25,7 +25,7 @@ from typing import NamedTuple
 from convback import ConvGeometry, ParameterError
 from convback.geometry import AXIS_LETTERS, effective_kernel
 
-_PAIR = re.compile(r"(g|mb|ic|oc|[ioksdpq][dhw])(\d+)")
+_PAIR = re.compile(r"(g|mb|ic|oc|[ioksdpq][dhw])(\d{1,20})")  # any extent has at most 19 digits
 
 
 class Problem(NamedTuple):

@@ -24,7 +24,7 @@ def test_operands_may_lie_anyhow(sample: Claim, layout: str) -> None:
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_out_may_lie_anyhow(sample: Claim, layout: str) -> None:
     question, operands = sample.question, sample.operands()
-    out = unwritten(layout, np.empty(question.result_shape, question.dtype))
+    out = unwritten(LAYOUTS[layout], np.empty(question.result_shape, question.dtype))
     assert ask(question, operands, sample.respondent.name, out) is out
     Example(sample, operands).check(np.array(out, question.dtype), f"an out that is {layout}")
     assert not written_between(out), "it writes between the elements of out"

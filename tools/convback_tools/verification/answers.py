@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from convback import ConvGeometry
-from convback.contract import Array
+from convback import ConvGeometry, ParameterError
+from convback.contract import OPS, Array
+from convback.errors import quoted
 from convback.geometry import Shape
 from convback_tools.verification import oracle
 from convback_tools.verification.challenges import UNIT_ROUNDOFF, gamma, pair
@@ -19,6 +20,8 @@ from convback_tools.verification.question import Question
 from convback_tools.verification.respondent import Fault, Respondent
 from convback_tools.verification.rows import Row
 from convback_tools.verification.tasks import Settings
+
+LARGEST = 2**28  # bytes of arrays, which a few words can stand for
 
 
 @dataclass(frozen=True)
@@ -95,12 +98,16 @@ def answers(entry: dict[str, Any], dtypes: Sequence[str]) -> Iterator[Answer]:
         If the entry is not as docs/verification.md says.
     """
     op, last = entry["output"], "x_nhwc" in entry
+    if op not in OPS:
+        raise ParameterError(f"output is {quoted(op)}; expected one of {', '.join(OPS)}")
     x_shape = _channels_first(entry["x_nhwc"]) if last else tuple(entry["x_shape"])
     w_shape = _filters_first(entry["w_hwio"]) if last else tuple(entry["w_shape"])
     given = (entry.get(name, default) for name, default in (("stride", 1), ("pad", 0), ("dilation", 1), ("groups", 1)))
     geom = ConvGeometry(x_shape, w_shape, *given)
     for dtype in dtypes:
         question = Question(op, geom, np.dtype(dtype))
+        if question.bytes > LARGEST:
+            raise ParameterError(f"its arrays would take {question.bytes} bytes; expected at most {LARGEST}")
         operands = [
             _operand(entry, name, shape, last)
             for name, shape in zip(question.operand_names, question.operand_shapes, strict=True)
@@ -144,8 +151,8 @@ def _from_rows(values: Array, shape: Shape, role: str, last: bool) -> Array:
 
 
 def _channels_first(shape: Sequence[int]) -> Shape:
-    return shape[0], shape[-1], *shape[1:-1]
+    return *shape[:1], *shape[-1:], *shape[1:-1]
 
 
 def _filters_first(shape: Sequence[int]) -> Shape:
-    return shape[-1], shape[-2], *shape[:-2]
+    return *shape[:-3:-1], *shape[:-2]

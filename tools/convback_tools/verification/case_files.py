@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from convback import ConvbackError, ConvGeometry, ParameterError
+from convback.errors import quoted
 from convback_tools import notation, suites
 from convback_tools.suites import Case
 from convback_tools.verification.answers import Answer, answers
@@ -25,6 +27,12 @@ Item: TypeAlias = Case | Refusal | Answer
 
 LARGEST_FILE = 2**28
 EXPECTATIONS = ("ok", "empty", "error")
+# What must be of one kind for anything to be made of it; the rest is checked where it is used.
+KINDS = {
+    **dict.fromkeys(("spatial_in", "kernel", "out", "x_shape", "w_shape", "x_nhwc", "w_hwio"), (list, "an array")),
+    **dict.fromkeys(("expect", "output", "data"), (str, "a string")),
+    "c": (int, "an integer"),
+}
 
 
 def read(path: Path, dtypes: Sequence[str]) -> list[Item]:
@@ -51,33 +59,41 @@ def _lines(path: Path, text: str) -> Iterator[Item]:
     for number, line in enumerate(text.splitlines(), 1):
         content = line.partition("#")[0].strip() if not line.lstrip().startswith("{") else line
         if content:
-            try:
-                yield _case(_object(content)) if content.lstrip().startswith("{") else suites.case(content)
-            except ConvbackError as error:
-                raise ParameterError(f"{str(path)!r}, line {number}: {error}") from None
+            with _named(f"{str(path)!r}, line {number}"):
+                is_object = content.lstrip().startswith("{")
+                yield _case(_members(json.loads(content))) if is_object else suites.case(content)
 
 
 def _answers(path: Path, text: str, dtypes: Sequence[str]) -> Iterator[Item]:
-    try:
+    with _named(repr(str(path))):
         entries = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ParameterError(f"{str(path)!r} is not JSON: {error}") from None
     for number, entry in enumerate(entries, 1):
-        try:
-            yield from answers(entry, dtypes)
-        except (ConvbackError, KeyError, TypeError, ValueError) as error:
-            told = f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else error
-            raise ParameterError(f"{str(path)!r}, entry {number}: {told}") from None
+        with _named(f"{str(path)!r}, entry {number}"):
+            yield from answers(_members(entry), dtypes)
 
 
-def _object(line: str) -> dict[str, Any]:
+@contextmanager
+def _named(place: str) -> Iterator[None]:
+    """Whatever is wrong with a part of a file becomes one kind of error, which names the place."""
     try:
-        found = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise ParameterError(f"this is not JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise ParameterError(f"expected a JSON object, not {line!r}")
-    return found
+        yield
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise ParameterError(f"{place}: this is not JSON: {error}") from None
+    except KeyError as error:
+        raise ParameterError(f"{place}: {error.args[0]!r} is missing") from None
+    except (ConvbackError, ArithmeticError, TypeError, ValueError) as error:
+        raise ParameterError(f"{place}: {error}") from None
+
+
+def _members(entry: Any) -> dict[str, Any]:
+    """The members of an object that are not null."""
+    if not isinstance(entry, dict):
+        raise ParameterError(f"this is {quoted(entry)}; expected a JSON object")
+    members = {name: value for name, value in entry.items() if value is not None}
+    for name, (kind, called) in KINDS.items():
+        if not isinstance(members.get(name, kind()), kind):
+            raise ParameterError(f"{name} is {quoted(members[name])}; expected {called}")
+    return members
 
 
 def _case(entry: dict[str, Any]) -> Item:
