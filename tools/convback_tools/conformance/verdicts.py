@@ -9,7 +9,7 @@ from convback_tools.conformance.claims import Claim
 from convback_tools.verification import oracle
 from convback_tools.verification.challenges import pair
 from convback_tools.verification.findings import compare
-from convback_tools.verification.rows import Row
+from convback_tools.verification.presentation import told
 from convback_tools.verification.tasks import Settings, examinations
 from convback_tools.verification.verify import verify
 
@@ -23,14 +23,6 @@ def assert_verified(claim: Claim, *tiers: str) -> None:
     assert rows
     if wrong := [row for row in rows if row.status != "passed"]:
         pytest.fail("\n".join(map(told, wrong)), pytrace=False)
-
-
-def told(row: Row) -> str:
-    """A verdict in words."""
-    lines = [f"{row.status}: {row.backend} {row.op} {row.dtype} ({row.tier}), case {row.case}: {row.reason}"]
-    if row.worst_index is not None:
-        lines.append(f"  worst at {row.op}{list(row.worst_index)}: got {row.got!r}, expected {row.expected!r}")
-    return "\n".join([*lines, f"  repeat with: {row.repro}"])
 
 
 class Example:

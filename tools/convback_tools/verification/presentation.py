@@ -37,22 +37,24 @@ def _cells(name: str, of_backend: list[Row]) -> list[str]:
     return [*cells, str(undecided or "-"), report.number(max(ratios, default=None))]
 
 
-def _subject(row: Row) -> str:
-    return " ".join(filter(None, (row.backend, row.op, row.dtype)))
+def told(row: Row) -> str:
+    """A failed or error row in full, on several lines."""
+    subject = " ".join(filter(None, (row.backend, row.op, row.dtype)))
+    lines = [f"{row.status.upper()}: {subject} ({row.tier}), case {row.case}: {row.reason}"]
+    if row.worst_index is not None:
+        lines.append(f"  worst at {row.op}{list(row.worst_index)}: got {row.got!r}, expected {row.expected!r}")
+    if row.repro:
+        lines.append(f"  repeat with: {row.repro}")
+    return "\n".join(lines)
 
 
 def _findings(found: Sequence[Row]) -> list[str]:
     """The first failed or error row of each backend and gradient, in full, and how many more there are."""
     lines = []
     for rows in _grouped(found, ("failed", "error"), lambda row: (row.backend, row.op)):
-        row = rows[0]
-        lines.append(f"{row.status.upper()}: {_subject(row)} ({row.tier}), case {row.case}: {row.reason}")
-        if row.worst_index is not None:
-            lines.append(f"  worst at {row.op}{list(row.worst_index)}: got {row.got!r}, expected {row.expected!r}")
-        if row.repro:
-            lines.append(f"  repeat with: {row.repro}")
+        lines.append(told(rows[0]))
         if len(rows) > 1:
-            of = " ".join(filter(None, (row.backend, row.op)))
+            of = " ".join(filter(None, (rows[0].backend, rows[0].op)))
             lines.append(f"  {of} has {len(rows) - 1} more such rows; --format json lists them")
     return lines
 
