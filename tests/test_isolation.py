@@ -46,6 +46,7 @@ WRONG = {
         "from convback import UnsupportedProblem\n"
         "def dx(dy, w, geom, out): raise UnsupportedProblem('not today')", "error", "supports says yes",
     ),
+    "passes on to nobody": ("def chosen(op, geom, dtype): return 'nobody'", "error", "no backend named 'nobody'"),
     "its plan is no function": ("def plan(op, geom, dtype): return None", "error", "TypeError"),
     "prints to stdout": ("print('hello')\ndef dx(dy, w, geom, out): print('{}'); out[...] = 1", "failed", "are wrong"),
     "prints below Python": (

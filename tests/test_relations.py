@@ -11,6 +11,7 @@ from convback_tools.verification.relations import Relations, relations
 from convback_tools.verification.tasks import Settings, examinations
 from convback_tools.verification.verify import verify
 
+import convback
 from convback import ConvGeometry
 
 ROW = ConvGeometry((3, 4, 10), (6, 2, 3), 2, ((1, 2),), 2, 2)
@@ -130,6 +131,17 @@ def test_each_is_broken_by_a_mistake(name):
         (relation,) = [r for r in relations(question) if r.name == name]
         assert not np.array_equal(relation.related(question, operands, answer), answer(question, operands)), op
         assert "relation '" in finding(op, geom, answer).fault
+
+
+@pytest.mark.parametrize("now", [1, 2])
+@pytest.mark.parametrize("wrong", [1, 2, 3, 7])
+def test_a_mistake_on_some_number_of_threads_is_found(monkeypatch, now, wrong):
+    monkeypatch.setattr("convback.threads._chosen", now)
+
+    def answer(question, operands):
+        return answer_of_oracle(question, operands) + (convback.get_num_threads() == wrong)
+
+    assert "on 1, 2, 3 and 7 threads" in finding("db", LAYER, answer).fault
 
 
 def test_the_command_has_them_as_a_tier(command):

@@ -100,6 +100,13 @@ def quick() -> Iterator[Case]:
         ConvGeometry((1, 2, 4, 5), (3, 2, 2, 3), 1, "full"),
         ConvGeometry((1, 2, 3, 4), (2, 2, 2, 2), 2, ((4, 0), (0, 5))),
         ConvGeometry((2, 2, 7, 6), (3, 2, 4, 2), (3, 2), "same_lower"),
+        # Windows that fill some megabytes, so that methods which work in blocks need several: of images, of planes, of
+        # rows of each plane. Few products, as there is one filter.
+        ConvGeometry((60, 3, 20, 20), (1, 3, 5, 5)),
+        ConvGeometry((2, 2, 82, 18, 18), (1, 2, 3, 3, 3)),
+        ConvGeometry((2, 4, 2, 70, 66), (1, 4, 1, 9, 9)),
+        # A step that is never taken may have any length.
+        ConvGeometry((1, 2, 3, 4), (3, 2, 3, 4), 2**61),
         # Empty sums.
         ConvGeometry((0, 3, 5, 6), (4, 3, 3, 3)),
         ConvGeometry((2, 0, 5, 6), (4, 0, 3, 3)),

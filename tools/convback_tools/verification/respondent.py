@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import convback
-from convback import UnsupportedProblem
+from convback import ConvbackError, UnsupportedProblem
 from convback.contract import Array, refusal
 from convback_tools.verification.question import Question
 
@@ -73,11 +73,19 @@ class Respondent:
         return ""
 
     def error_model(self, question: Question) -> Callable[..., Any] | None:
-        """The `error_bound` that it is held to, its own or that of the backend it passes the question on to."""
+        """The `error_bound` that it is held to, its own or that of the backend it passes the question on to.
+
+        Raises
+        ------
+        Fault
+            If it passes it on to one that cannot be used.
+        """
         name = self.chosen(question)
-        model: Callable[..., Any] | None = getattr(
-            convback.get_backend(name) if name else self.backend, "error_bound", None
-        )
+        try:
+            backend = convback.get_backend(name) if name else self.backend
+        except ConvbackError as error:
+            raise Fault(f"chosen names one that cannot be used: {error}") from error
+        model: Callable[..., Any] | None = getattr(backend, "error_bound", None)
         return model
 
     def error_bound(self, question: Question, operands: tuple[Array, ...]) -> Array | None:

@@ -215,7 +215,7 @@ def examinations(cases: Iterable[Case], settings: Settings) -> Iterator[Examinat
         for tier in settings.tiers or suitable_tiers(question, settings):
             if (op, tier) == ("db", "adjoint"):  # a sum, which the exact tier checks in linear time
                 continue
-            if tier == "relations" and case.geom.is_empty:  # nothing is related
+            if tier in ("adjoint", "relations") and case.geom.is_empty:  # there is nothing to weigh or relate
                 continue
             yield Examination(case, question, tier)
 
