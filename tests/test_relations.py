@@ -141,7 +141,11 @@ def test_a_mistake_on_some_number_of_threads_is_found(monkeypatch, now, wrong):
     def answer(question, operands):
         return answer_of_oracle(question, operands) + (convback.get_num_threads() == wrong)
 
-    assert "on 1, 2, 3 and 7 threads" in finding("db", LAYER, answer).fault
+    question = Question("dx", LAYER, np.dtype("f4"))
+    operands = Relations(question).operands
+    (relation,) = [r for r in relations(question) if r.name == "on 1, 2, 3 and 7 threads"]
+    assert not np.array_equal(relation.related(question, operands, answer), answer(question, operands))
+    assert "relation '" in finding("dx", LAYER, answer).fault
 
 
 def test_the_command_has_them_as_a_tier(command):
