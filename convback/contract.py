@@ -51,7 +51,7 @@ What a backend may do besides (leave out what does not apply):
 - `chosen(op, geom, dtype)`: for a backend that passes the work on, the name of the backend that does it.
 - `info()`: a dict of short strings, what `convback backends` shows of it.
 - `PRACTICAL_MACS`: the number of multiplications beyond which a call takes longer than people wait. `verify` and
-  `bench` then leave the backend out, unless it was named.
+  `bench` then leave the backend out, unless `--case` names the problem.
 
 `violations` says what is missing; the registry refuses a backend that has any.
 """

@@ -43,6 +43,8 @@ def finding(op, geom, answer=answer_of_oracle):
 def test_all_hold_for_every_backend(own_backend, case, op, dtype):
     settings = Settings(ops=(op,), dtypes=(dtype.name,), tiers=("relations",))
     for row in verify(examinations([case], settings), [own_backend], settings):
+        if row.status == "unsupported":
+            pytest.skip(row.reason)
         assert row.status == "passed", row
 
 

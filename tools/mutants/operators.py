@@ -133,8 +133,8 @@ OPERATORS = {
     "input": Operator(
         "an input written",
         {
-            rf"^ *(?:out|gradients)\b.* \+?= .*?{OPERAND}.*$": ("{0}; {1}{2} += 1",),
-            rf"^ *(?:out|gradients)\b.* \+?= .*{OPERAND}.*$": ("{0}; {1}{2} += 1",),
+            rf"^ *(?:out|total|gradients)\b.* \+?= .*?{OPERAND}.*$": ("{0}; {1}{2} += 1",),
+            rf"^ *(?:out|total|gradients)\b.* \+?= .*{OPERAND}.*$": ("{0}; {1}{2} += 1",),
             r"^ *(?:[xy]|lanes)\[.* \+= .*\b([xy])(\[[^\]]*\])$": ("{0}; (<real *> {1}){2} = 0",),
         },
     ),

@@ -43,7 +43,7 @@ class Settings:
     threads: int
     accuracy: str
     baseline: str | None
-    named: tuple[str, ...] = ()
+    patient: bool = False
     seconds: float = 1.0
     rounds: int = 30
     seed: int = 0
@@ -107,7 +107,7 @@ def _check(case: Case, dtype: Any, op: str, backend: str, settings: Settings) ->
         question = Question(part, case.geom, dtype, settings.seed)
         trial = Trial(respondent)
         try:
-            if refusal := respondent.refusal(question, patient=backend in settings.named):
+            if refusal := respondent.refusal(question, settings.patient):
                 return "unsupported", refusal, None
             chosen, sums = respondent.chosen(question), respondent.error_model(question) is None
         except Fault as fault:

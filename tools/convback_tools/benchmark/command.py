@@ -83,7 +83,7 @@ def command(
         raise click.UsageError(f"--baseline {baseline!r} is not among the backends to time: {', '.join(names)}")
     settings = Settings(
         ops or DEFAULT_OPS, dtypes, threads or convback.get_num_threads(), accuracy, baseline,
-        backend_names, seconds, rounds, seed,
+        bool(words), seconds, rounds, seed,
     )  # fmt: skip
     found: list[Row] = []
     with progress("timing", len(cases) * len(settings.dtypes) * len(settings.ops), quiet) as advance:

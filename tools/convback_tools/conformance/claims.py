@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -97,6 +98,12 @@ def cases(words: tuple[str, ...]) -> list[Case]:
     return [*suites.suite("quick"), *map(suites.case, words)]
 
 
+def practical(backend: str, words: tuple[str, ...]) -> list[Case]:
+    """Those whose answers one would wait for."""
+    most = getattr(respondent(backend).backend, "PRACTICAL_MACS", math.inf)
+    return [case for case in cases(words) if case.geom.macs <= most]
+
+
 def asked(backend: str, case: Case, op: str, dtype: str, patient: bool = True) -> Claim:
     question = Question(op, case.geom, np.dtype(dtype))
     try:
@@ -108,7 +115,7 @@ def asked(backend: str, case: Case, op: str, dtype: str, patient: bool = True) -
 
 @cache
 def claims(backend: str, words: tuple[str, ...]) -> list[Claim]:
-    return [asked(backend, case, op, dtype) for case, op, dtype in product(cases(words), OPS, DTYPES)]
+    return [asked(backend, case, op, dtype) for case, op, dtype in product(practical(backend, words), OPS, DTYPES)]
 
 
 def refused(backend: str, words: tuple[str, ...]) -> list[Claim]:
@@ -169,7 +176,7 @@ def layers(backend: str, words: tuple[str, ...]) -> list[Layer]:
     """Every case in each dtype."""
     return [
         Layer(respondent(backend), case, dtype, {op: asked(backend, case, op, dtype) for op in OPS})
-        for case, dtype in product(cases(words), DTYPES)
+        for case, dtype in product(practical(backend, words), DTYPES)
     ]
 
 

@@ -101,7 +101,7 @@ def command(
     """
     names = options.chosen_backends(backend_names, all_backends)
     settings = Settings(
-        **{name: value or getattr(Settings, name) for name, value in chosen.items()}, named=backend_names
+        **{name: value or getattr(Settings, name) for name, value in chosen.items()}, patient=bool(words)
     )
     items = _items(suite, words, files, settings)
     tasks = [task for item in items for task in _tasks(item, settings)]

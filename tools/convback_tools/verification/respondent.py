@@ -52,9 +52,7 @@ class Respondent:
         """
         practical = getattr(self.backend, "PRACTICAL_MACS", None)
         if practical is not None and question.macs > practical and not patient:
-            return (
-                f"{question.macs} products take it too long (it is meant for {practical}); -b {self.name} asks anyway"
-            )
+            return f"{question.macs} products take it too long (it is meant for {practical}); --case asks anyway"
         try:
             reason = refusal(self.backend, question.op, question.layer, question.dtype)
         except (Exception, SystemExit) as error:  # a stranger's code may raise anything

@@ -35,8 +35,8 @@ class Settings:
         Some of `TIERS`; empty: those that suit the size of each case.
     relations : bool
         Whether the relations are a tier besides.
-    named : tuple of str
-        Backends that were asked for by name: their `PRACTICAL_MACS` does not matter.
+    patient : bool
+        Whether to ask backends even beyond their `PRACTICAL_MACS`.
     max_macs : int
         The most products that an oracle computes.
     max_memory : int
@@ -50,7 +50,7 @@ class Settings:
     tiers: tuple[str, ...] = ()
     relations: bool = False
     seed: int = 0
-    named: tuple[str, ...] = ()
+    patient: bool = False
     max_macs: int = 10**9
     max_memory: int = 4 * 2**30
     max_draws: int | None = None
@@ -94,7 +94,7 @@ class Examination:
         for respondent in respondents:
             trial = Trial(respondent)
             try:
-                if refusal := respondent.refusal(self.question, respondent.name in settings.named):
+                if refusal := respondent.refusal(self.question, settings.patient):
                     trial.settle("unsupported", refusal)
                 elif not self._concerns(respondent):
                     continue
