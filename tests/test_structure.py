@@ -95,7 +95,7 @@ def test_modules_start_with_a_docstring():
             assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))), path
 
 
-GENERIC = ("gradients", "legal_input", "examples", "regressions", "regressions_process")
+GENERIC = ("gradients", "legal_input", "examples", "regressions", "regressions_process", "fuzz", "determinism")
 
 
 @pytest.mark.parametrize("tests", [f"test_{name}.py" for name in GENERIC])
