@@ -47,6 +47,10 @@ WRONG = {
         "def dx(dy, w, geom, out): raise UnsupportedProblem('not today')", "error", "supports says yes",
     ),
     "passes on to nobody": ("def chosen(op, geom, dtype): return 'nobody'", "error", "no backend named 'nobody'"),
+    "right by plan alone": (
+        "def plan(op, geom, dtype): return lambda a, b, out: getattr(convback_naive, op)(a, b, geom, out)\n"
+        "def dx(dy, w, geom, out): out[...] = 7", "failed", "called without its plan",
+    ),
     "its plan is no function": ("def plan(op, geom, dtype): return None", "error", "TypeError"),
     "prints to stdout": ("print('hello')\ndef dx(dy, w, geom, out): print('{}'); out[...] = 1", "failed", "are wrong"),
     "prints below Python": (

@@ -15,6 +15,16 @@ EQUIVALENT: dict[str, tuple[str, ...]] = {
         "return [s * m if extent > 1 else 0 for m, s, extent in zip(strides, multiples, extents, strict=True)]",
         "return [s * m if extent > 1 else 0 for s, m, extent in zip(multiples, strides, extents, strict=True)]",
     ),
+    "it divides": ("return (reach + axis.stride - 1) // axis.stride",),
+    "the loop for any stride serves for 1": (
+        "if stride == 1: => if stride == 0:",
+        "if stride == 1: => if False:",
+    ),
+    "a dot product has as many partial sums as one likes": ("lanes[j % (LANES - 1)] += y[j] * x[j * stride]",),
+    "a loop over nothing does nothing": ("if j <= layer.last[l]:",),
+    "every row is computed once all the same, in another order": (
+        "dx_row(dy, w, layer, out, row // (R * Q * C), row // (R * Q) % C, (row + R - 1) // R % Q, row % R)",
+    ),
     "all operands have one dtype": ("for rows in blocks(geom, dy.itemsize):",),
     "padding by nothing is a copy": ("if not np.any(geom.padding): => if False:",),
     "a step that is never taken may have any length": (

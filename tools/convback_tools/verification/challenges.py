@@ -56,7 +56,10 @@ class Challenge(ABC):
 
 
 class Exact(Challenge):
-    """Integers: the answer must be what integer arithmetic gives."""
+    """Integers: the answer must be what integer arithmetic gives.
+
+    The first draw is put to the functions of the contract as well, where the core calls a plan in their place.
+    """
 
     def __init__(self, question: Question, draw: int = 0) -> None:
         super().__init__(question, draw)
@@ -66,7 +69,14 @@ class Exact(Challenge):
         return self.question.integers(self.question.generator("exact", self.number))
 
     def judge(self, answer: Array, respondent: Respondent) -> Finding:
-        return compare(answer, self.expected)
+        finding = compare(answer, self.expected)
+        if self.number > 0 or finding.fault:
+            return finding
+        plain = respondent.plain_answer(self.question, self.operands)
+        if plain is None:
+            return finding
+        found = compare(plain, self.expected)
+        return replace(found, fault=f"called without its plan: {found.fault}") if found.fault else finding
 
 
 class Rounding(Challenge):

@@ -115,10 +115,26 @@ class Respondent:
         Fault
             If it raises anything, or writes to an operand.
         """
+        return self._guarded(question, operands, lambda out: ask(question, operands, self.name, out))
+
+    def plain_answer(self, question: Question, operands: tuple[Array, ...]) -> Array | None:
+        """What its function of the contract computes where the core uses its plan; None where there is but one way.
+
+        Raises
+        ------
+        Fault
+            As `answer`.
+        """
+        if not hasattr(self.backend, "plan") or question.op == "db" or question.geom.is_empty:
+            return None
+        function = getattr(self.backend, question.op)
+        return self._guarded(question, operands, lambda out: function(*operands, question.geom, out))
+
+    def _guarded(self, question: Question, operands: tuple[Array, ...], compute: Callable[[Array], object]) -> Array:
         before = list(map(fingerprint, operands))
         out = np.full(question.result_shape, np.nan, question.dtype)
         try:
-            ask(question, operands, self.name, out)
+            compute(out)
         except UnsupportedProblem as error:
             raise Fault(f"supports says yes, but the call is refused: {error.reason}") from error
         except KeyboardInterrupt:
