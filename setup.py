@@ -1,7 +1,7 @@
 """Builds the Cython extensions. Everything else about the package stands in pyproject.toml.
 
 An extension that cannot be built does not stop the install: it is tried again without OpenMP, and if that fails too,
-the reason is written into its package as `build_report.json`, from where `convback backends` shows it.
+the reason is written beside it as a JSON file of its name, from where `convback backends` shows it.
 
 `CONVBACK_DEBUG_BUILD=1` builds with every check of Cython on and without optimisation.
 """
@@ -20,8 +20,20 @@ from setuptools.command.build_ext import build_ext
 
 DEBUG = os.environ.get("CONVBACK_DEBUG_BUILD", "0") not in ("", "0")
 
-EXTENSIONS = [Extension("convback_cython._direct", ["backends/convback_cython/_direct.pyx"], optional=True)]
-REPORT = "build_report.json"
+SHELF = "backends/convback_cython"
+PARTS = [f"{SHELF}/{name}.pxi" for name in ("kernels", "direct", "tiles", "window", "gather", "reduction")]
+HEADERS = [f"{SHELF}/{name}" for name in ("microkernel.h", "microkernel_body.h")]
+
+# One source, compiled for several instruction sets. The levels of x86-64 say together what belongs together.
+X86 = {"avx512": ["-march=x86-64-v4", "-mprefer-vector-width=512"], "avx2": ["-march=x86-64-v3"]}
+ISAS = {"base": [], **(X86 if platform.machine().lower() in ("x86_64", "amd64") else {})}
+
+EXTENSIONS = [
+    Extension(
+        f"convback_cython._kernels_{isa}", [f"{SHELF}/_kernels_{isa}.pyx"], depends=PARTS + HEADERS, optional=True
+    )
+    for isa in ISAS
+]
 
 DIRECTIVES = {
     "language_level": 3,
@@ -49,7 +61,7 @@ class OptionalBuildExt(build_ext):
         built.unlink(missing_ok=True)  # one left by an earlier build may be of another source
         failure = ""
         for extra in (openmp, []):
-            ext.extra_compile_args = flags + extra
+            ext.extra_compile_args = flags + ([] if msvc else ISAS[ext.name.rpartition("_")[2]]) + extra
             ext.extra_link_args = [] if msvc else extra
             try:
                 super().build_extension(ext)
@@ -60,24 +72,28 @@ class OptionalBuildExt(build_ext):
         built.parent.mkdir(parents=True, exist_ok=True)
         report = {
             "error": "" if built.exists() else failure,
-            "isa": f"{platform.machine()} baseline",
             "openmp": bool(extra),
             "debug": DEBUG,
         }
-        built.with_name(REPORT).write_text(json.dumps(report) + "\n", encoding="utf-8")
+        _report(built, ext).write_text(json.dumps(report) + "\n", encoding="utf-8")
 
     def copy_extensions_to_source(self) -> None:
         """For an editable install, whose packages are the source folders."""
         super().copy_extensions_to_source()
         for ext in self.extensions:
             source, built = map(Path, self._get_inplace_equivalent(self.get_finalized_command("build_py"), ext))
-            shutil.copy(built.with_name(REPORT), source.with_name(REPORT))
+            shutil.copy(_report(built, ext), _report(source, ext))
             if not built.exists():
                 source.unlink(missing_ok=True)
 
     def get_outputs(self) -> list[str]:
         """What was built, for the record of installed files; an extension that failed is not there."""
         return [path for path in super().get_outputs() if Path(path).exists()]
+
+
+def _report(built: Path, ext: Any) -> Path:
+    """The file beside an extension that says how its build went."""
+    return built.with_name(f"{ext.name.rpartition('.')[2]}.json")
 
 
 setup(ext_modules=cythonize(EXTENSIONS, compiler_directives=DIRECTIVES), cmdclass={"build_ext": OptionalBuildExt})

@@ -15,11 +15,11 @@ Statement: TypeAlias = list[tokenize.TokenInfo]
 FILES = {
     "naive": ("__init__.py",),
     "einsum": ("__init__.py",),
-    "cython": ("__init__.py", "_direct.pyx"),
+    "cython": ("direct.py", "direct.pxi"),
 }
 
 # Functions that compute no gradient: what they say is for people, or is a refusal.
-TALK = ("supports", "info", "_build_report")
+TALK = ("supports", "info", "build_report")
 
 # Lines whose change can never give another number.
 NO_MATHS = {

@@ -11,12 +11,7 @@ not depend on their number.
 Cost: one multiplication and addition a product; y and dx load and store the row for each.
 """
 
-from cython.parallel cimport prange
 from libc.stdlib cimport free, malloc
-
-ctypedef fused real:
-    float
-    double
 
 cdef enum:
     LANES = 16  # partial sums of a dot product: independent, so that they fill vector registers

@@ -1,0 +1,3 @@
+"""All kernels, compiled for AVX2 and FMA."""
+
+include "kernels.pxi"

@@ -1,0 +1,3 @@
+"""All kernels, compiled for AVX-512."""
+
+include "kernels.pxi"

@@ -1,0 +1,56 @@
+"""Direct convolution in Cython: the plain form, to be read first.
+
+This file plans and `direct.pxi` computes. The formulas stand there.
+"""
+
+from __future__ import annotations
+
+from convback import ConvGeometry, get_num_threads
+from convback.contract import Array, DType, Run
+from convback_cython.isa import info as info
+from convback_cython.isa import kernels
+
+CONTRACT = 1
+CTYPES = {"float32": "float", "float64": "double"}
+
+# About 50 microseconds of work: below it, starting and awaiting threads costs what they save.
+PARALLEL_MACS = 300_000
+
+_kernels = kernels()
+
+
+def supports(op: str, geom: ConvGeometry | None, dtype: DType) -> str | None:
+    return None
+
+
+def plan(op: str, geom: ConvGeometry, dtype: DType) -> Run:
+    kernel = {"y": _kernels.y, "dx": _kernels.dx, "dw": _kernels.dw}[op][CTYPES[dtype.name]]
+    layer = _kernels.Layer(geom.as3d())
+    parallel = geom.macs >= PARALLEL_MACS
+
+    def run(a: Array, b: Array, out: Array) -> None:
+        threads = get_num_threads() if parallel else 1
+        kernel(three_axes(a), three_axes(b), layer, three_axes(out), threads)
+
+    return run
+
+
+def y(x: Array, w: Array, geom: ConvGeometry, out: Array) -> None:
+    plan("y", geom, out.dtype)(x, w, out)
+
+
+def dx(dy: Array, w: Array, geom: ConvGeometry, out: Array) -> None:
+    plan("dx", geom, out.dtype)(dy, w, out)
+
+
+def dw(dy: Array, x: Array, geom: ConvGeometry, out: Array) -> None:
+    plan("dw", geom, out.dtype)(dy, x, out)
+
+
+def db(dy: Array, out: Array) -> None:
+    threads = get_num_threads() if dy.size >= PARALLEL_MACS else 1
+    _kernels.db[CTYPES[dy.dtype.name]](dy.reshape(*dy.shape[:2], -1), out, threads)
+
+
+def three_axes(a: Array) -> Array:
+    return a.reshape(*a.shape[:2], *(1,) * (5 - a.ndim), *a.shape[2:])

@@ -1,0 +1,26 @@
+"""Every kernel, in the order of reading. Compiled once for each instruction set, by the files _kernels_*.pyx."""
+
+from cpython.exc cimport PyErr_CheckSignals
+from cython.parallel cimport prange, threadid
+
+ctypedef fused real:
+    float
+    double
+
+include "direct.pxi"
+include "tiles.pxi"
+include "window.pxi"
+include "gather.pxi"
+include "reduction.pxi"
+
+cdef extern from "microkernel.h":
+    int cpu_has_avx512()
+    int cpu_has_avx2()
+
+tile_rows = TILE_ROWS
+vector_bytes = VECTOR_BYTES
+
+
+def cpu_runs(str isa):
+    """Whether this CPU has what the variant of that name is compiled for."""
+    return {"avx512": cpu_has_avx512(), "avx2": cpu_has_avx2(), "base": True}[isa]

@@ -1,0 +1,108 @@
+/* What Cython cannot say: register tiles and transpositions, in the vector types of GCC and Clang.
+
+   The functions stand in microkernel_body.h, once for each type. Here are the numbers of the instruction set. */
+
+#ifndef CONVBACK_MICROKERNEL_H
+#define CONVBACK_MICROKERNEL_H
+
+#include <stddef.h>
+#include <string.h>
+
+#ifndef __GNUC__
+#error "these kernels need the vector types of GCC or Clang"
+#endif
+
+/* VECTOR_BYTES is the width of a register. TILE_ROWS rows of two accumulators, with two registers for b and one for a,
+   are as many as there are. */
+#if defined(__AVX512F__)
+#define VECTOR_BYTES 64
+#define TILE_ROWS 14
+#elif defined(__AVX__)
+#define VECTOR_BYTES 32
+#define TILE_ROWS 6
+#elif defined(__aarch64__)
+#define VECTOR_BYTES 16
+#define TILE_ROWS 14
+#else
+#define VECTOR_BYTES 16
+#define TILE_ROWS 6
+#endif
+
+/* Where a part of a sum begins: an index into a, a number of steps in b. */
+typedef struct {
+    ptrdiff_t a, b;
+} segment;
+
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLLED _Pragma("GCC unroll 16")
+#define PASTED(real, name) real##_##name
+#define TYPED(real, name) PASTED(real, name)
+#define NAME(name) TYPED(REAL, name)
+
+#ifdef __clang__
+#define SHUFFLE(a, b, ...) __builtin_shufflevector(a, b, __VA_ARGS__)
+#else
+#define SHUFFLE(a, b, ...) __builtin_shuffle(a, b, (NAME(mask)){__VA_ARGS__})
+#endif
+#define LOW_2 0, 2
+#define HIGH_2 1, 3
+#define LOW_4 0, 4, 1, 5
+#define HIGH_4 2, 6, 3, 7
+#define LOW_8 0, 8, 1, 9, 2, 10, 3, 11
+#define HIGH_8 4, 12, 5, 13, 6, 14, 7, 15
+#define LOW_16 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
+#define HIGH_16 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
+
+#if defined(__x86_64__)
+static int cpu_has_avx2(void)
+{
+    __builtin_cpu_init();
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+}
+
+static int cpu_has_avx512(void)
+{
+    return cpu_has_avx2() && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512vl");
+}
+#else
+#define cpu_has_avx2() 0
+#define cpu_has_avx512() 0
+#endif
+
+#define REAL float
+#define INTEGER int
+#if VECTOR_BYTES == 64
+#define LANES 16
+#define LOW LOW_16
+#define HIGH HIGH_16
+#elif VECTOR_BYTES == 32
+#define LANES 8
+#define LOW LOW_8
+#define HIGH HIGH_8
+#else
+#define LANES 4
+#define LOW LOW_4
+#define HIGH HIGH_4
+#endif
+#include "microkernel_body.h"
+
+#define REAL double
+#define INTEGER long long
+#if VECTOR_BYTES == 64
+#define LANES 8
+#define LOW LOW_8
+#define HIGH HIGH_8
+#elif VECTOR_BYTES == 32
+#define LANES 4
+#define LOW LOW_4
+#define HIGH HIGH_4
+#else
+#define LANES 2
+#define LOW LOW_2
+#define HIGH HIGH_2
+#endif
+#include "microkernel_body.h"
+
+#endif

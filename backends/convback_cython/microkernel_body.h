@@ -1,0 +1,170 @@
+/* The kernels of one type REAL, of which a register holds LANES. Included by microkernel.h. */
+
+typedef REAL NAME(vector) __attribute__((vector_size(VECTOR_BYTES)));
+typedef REAL NAME(unaligned) __attribute__((vector_size(VECTOR_BYTES), aligned(sizeof(REAL)), may_alias));
+typedef INTEGER NAME(mask) __attribute__((vector_size(VECTOR_BYTES)));
+
+INLINE NAME(vector) NAME(load)(const REAL *from)
+{
+    return *(const NAME(unaligned) *)from;
+}
+
+INLINE void NAME(store)(REAL *to, NAME(vector) value)
+{
+    *(NAME(unaligned) *)to = value;
+}
+
+/* A tile of sums, held in registers while they run:
+
+       sums[i][v] += a_i * b_v         i < rows <= TILE_ROWS, v < vecs <= 2; add = 0: from zero
+
+   over all segments, and over k < depth in each:
+
+       a_i = a[segment.a + at[i] + k * a_step]      b_v = b[(segment.b + k) * b_step + v * LANES]
+
+   b_v is a vector. a_i is one number, broadcast to all lanes, or, with `lanes`, a vector too. */
+INLINE void NAME(tile)(const int rows, const int vecs, const int lanes, const REAL *a, const ptrdiff_t *at,
+                       ptrdiff_t a_step, const REAL *b, ptrdiff_t b_step, const segment *segments, ptrdiff_t count,
+                       ptrdiff_t depth, REAL *sums, int add)
+{
+    NAME(vector) acc[TILE_ROWS][2];
+    UNROLLED for (int i = 0; i < rows; i++)
+        for (int v = 0; v < vecs; v++)
+            acc[i][v] = (NAME(vector)){0};
+    if (add)
+        UNROLLED for (int i = 0; i < rows; i++)
+            for (int v = 0; v < vecs; v++)
+                acc[i][v] = NAME(load)(sums + (i * vecs + v) * LANES);
+    for (ptrdiff_t s = 0; s < count; s++) {
+        const REAL *a_k = a + segments[s].a;
+        const REAL *b_k = b + segments[s].b * b_step;
+        for (ptrdiff_t k = 0; k < depth; k++, a_k += a_step, b_k += b_step) {
+            NAME(vector) b_v[2];
+            for (int v = 0; v < vecs; v++)
+                b_v[v] = NAME(load)(b_k + v * LANES);
+            UNROLLED for (int i = 0; i < rows; i++) {
+                const REAL *from = a_k + at[i];
+                NAME(vector) a_i = lanes ? NAME(load)(from) : *from - (NAME(vector)){0};
+                for (int v = 0; v < vecs; v++)
+                    acc[i][v] += a_i * b_v[v];
+            }
+        }
+    }
+    UNROLLED for (int i = 0; i < rows; i++)
+        for (int v = 0; v < vecs; v++)
+            NAME(store)(sums + (i * vecs + v) * LANES, acc[i][v]);
+}
+
+/* Rows become columns, in registers: log2(LANES) rounds, each of which interleaves the first half of the rows with the
+   second. */
+INLINE void NAME(transpose)(NAME(vector) rows[LANES])
+{
+    NAME(vector) next[LANES];
+    UNROLLED for (int round = 1; round < LANES; round *= 2) {
+        UNROLLED for (int i = 0; i < LANES / 2; i++) {
+            next[2 * i] = SHUFFLE(rows[i], rows[i + LANES / 2], LOW);
+            next[2 * i + 1] = SHUFFLE(rows[i], rows[i + LANES / 2], HIGH);
+        }
+        UNROLLED for (int i = 0; i < LANES; i++)
+            rows[i] = next[i];
+    }
+}
+
+/* out[to[v * LANES + lane] + i] = sums[i][v][lane], for the lanes whose `to` is not negative. */
+INLINE void NAME(put_rows)(const int rows, int vecs, const REAL *sums, REAL *out, const ptrdiff_t *to)
+{
+    for (int v = 0; v < vecs; v++)
+        UNROLLED for (int first = 0; first < rows; first += LANES) {
+            NAME(vector) block[LANES];
+            UNROLLED for (int i = 0; i < LANES; i++)
+                block[i] = first + i < rows ? NAME(load)(sums + ((first + i) * vecs + v) * LANES) : (NAME(vector)){0};
+            NAME(transpose)(block);
+            UNROLLED for (int lane = 0; lane < LANES; lane++)
+                if (to[v * LANES + lane] >= 0)
+                    memcpy(out + to[v * LANES + lane] + first, &block[lane],
+                           sizeof(REAL) * (rows - first < LANES ? rows - first : LANES));
+        }
+}
+
+/* to[i * to_step + lane] = from[lane * from_step + i], i < count, lane < filled <= LANES; zero in the other lanes. */
+static void NAME(interleave)(const REAL *from, ptrdiff_t from_step, ptrdiff_t filled, ptrdiff_t count, REAL *to,
+                             ptrdiff_t to_step)
+{
+    ptrdiff_t i = 0;
+    if (filled == LANES)
+        for (; i + LANES <= count; i += LANES) {
+            NAME(vector) block[LANES];
+            UNROLLED for (int lane = 0; lane < LANES; lane++)
+                block[lane] = NAME(load)(from + lane * from_step + i);
+            NAME(transpose)(block);
+            UNROLLED for (int lane = 0; lane < LANES; lane++)
+                NAME(store)(to + (i + lane) * to_step, block[lane]);
+        }
+    for (; i < count; i++)
+        for (ptrdiff_t lane = 0; lane < LANES; lane++)
+            to[i * to_step + lane] = lane < filled ? from[lane * from_step + i] : 0;
+}
+
+#define TILE(rows, vecs, lanes)                                                                                        \
+    static void NAME(tile_##rows##_##vecs##_##lanes)(                                                                  \
+        const REAL *a, const ptrdiff_t *at, ptrdiff_t a_step, const REAL *b, ptrdiff_t b_step,                         \
+        const segment *segments, ptrdiff_t count, ptrdiff_t depth, REAL *sums, int add)                                \
+    {                                                                                                                  \
+        NAME(tile)(rows, vecs, lanes, a, at, a_step, b, b_step, segments, count, depth, sums, add);                    \
+    }
+#define PUT(rows)                                                                                                      \
+    static void NAME(put_##rows)(int vecs, const REAL *sums, REAL *out, const ptrdiff_t *to)                           \
+    {                                                                                                                  \
+        NAME(put_rows)(rows, vecs, sums, out, to);                                                                     \
+    }
+#define ALL(rows) TILE(rows, 1, 0) TILE(rows, 2, 0) TILE(rows, 1, 1) TILE(rows, 2, 1) PUT(rows)
+ALL(1) ALL(2) ALL(3) ALL(4) ALL(5) ALL(6)
+#if TILE_ROWS > 6
+ALL(7) ALL(8) ALL(9) ALL(10) ALL(11) ALL(12) ALL(13) ALL(14)
+#define TABLE(name) {0, name(1), name(2), name(3), name(4), name(5), name(6), name(7), name(8), name(9), name(10),     \
+                     name(11), name(12), name(13), name(14)}
+#else
+#define TABLE(name) {0, name(1), name(2), name(3), name(4), name(5), name(6)}
+#endif
+
+typedef void NAME(tile_function)(const REAL *, const ptrdiff_t *, ptrdiff_t, const REAL *, ptrdiff_t, const segment *,
+                                 ptrdiff_t, ptrdiff_t, REAL *, int);
+typedef void NAME(put_function)(int, const REAL *, REAL *, const ptrdiff_t *);
+
+#define BROADCAST_1(rows) NAME(tile_##rows##_1_0)
+#define BROADCAST_2(rows) NAME(tile_##rows##_2_0)
+#define LANES_1(rows) NAME(tile_##rows##_1_1)
+#define LANES_2(rows) NAME(tile_##rows##_2_1)
+#define PUTS(rows) NAME(put_##rows)
+static NAME(tile_function) *const NAME(tiles)[2][2][TILE_ROWS + 1] = {
+    {TABLE(BROADCAST_1), TABLE(BROADCAST_2)},
+    {TABLE(LANES_1), TABLE(LANES_2)},
+};
+static NAME(put_function) *const NAME(puts)[TILE_ROWS + 1] = TABLE(PUTS);
+
+static inline void NAME(sum_tile)(int rows, int vecs, int lanes, const REAL *a, const ptrdiff_t *at, ptrdiff_t a_step,
+                                  const REAL *b, ptrdiff_t b_step, const segment *segments, ptrdiff_t count,
+                                  ptrdiff_t depth, REAL *sums, int add)
+{
+    NAME(tiles)[lanes][vecs - 1][rows](a, at, a_step, b, b_step, segments, count, depth, sums, add);
+}
+
+static inline void NAME(put_tile)(int rows, int vecs, const REAL *sums, REAL *out, const ptrdiff_t *to)
+{
+    NAME(puts)[rows](vecs, sums, out, to);
+}
+
+#undef ALL
+#undef TILE
+#undef PUT
+#undef TABLE
+#undef BROADCAST_1
+#undef BROADCAST_2
+#undef LANES_1
+#undef LANES_2
+#undef PUTS
+#undef REAL
+#undef INTEGER
+#undef LANES
+#undef LOW
+#undef HIGH

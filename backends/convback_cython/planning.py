@@ -1,0 +1,128 @@
+"""What the planners of the tiled kernels share: axes as passes see them, windows of inputs, blocks, panels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from convback import ConvGeometry, workspace
+
+Indices = NDArray[np.intp]
+Triple = tuple[int, int, int]
+
+# A copied window, or a packed operand, of about this size stays in the caches while it is used.
+BLOCK_BYTES = 2 * 2**20
+SHARE = 28  # of the workspace's limit that BLOCK_BYTES is at most: packed panels take 12, windows 6, packed dy 6
+
+
+class TooLarge(Exception):
+    """What a layer needs at once does not fit into the workspace; the message is for people."""
+
+
+def block_bytes() -> int:
+    """The size of a block, which is smaller where CONVBACK_WORKSPACE is."""
+    return min(BLOCK_BYTES, workspace.limit() // SHARE)
+
+
+def chunk(panels: int, bytes_of_one: int) -> int:
+    """How many panels are packed, or summed, at once.
+
+    Raises
+    ------
+    TooLarge
+        If a single one does not fit into the workspace.
+    """
+    most = 12 * block_bytes()
+    if bytes_of_one > most:
+        raise TooLarge(
+            f"it packs {bytes_of_one} bytes at once, and {most} of the workspace are for that; raise CONVBACK_WORKSPACE"
+        )
+    return min(panels, most // bytes_of_one)
+
+
+@dataclass(frozen=True)
+class Window:
+    """Which inputs a block of positions reads; `_kernels.Window` copies them.
+
+    Attributes
+    ----------
+    extent, size : of the operand, and of the largest window in it.
+    channels, groups, depth : of the operand: channels in all, groups, channels in a group.
+    lanes : groups that are taken together as a vector; 1 means one channel at a time.
+    units : channels, or with lanes vectors of channels.
+    copied : whether a copy is made; else the operand is read in place.
+    """
+
+    extent: Triple
+    size: Triple
+    channels: int
+    groups: int
+    depth: int
+    lanes: int
+    units: int
+    copied: bool
+
+    def numbers(self, images: int) -> int:
+        """Of the copies of so many images."""
+        return images * math.prod(self.size) * self.units * self.lanes if self.copied else 0
+
+
+def indices(values: Any) -> Indices:
+    return np.ascontiguousarray(values, np.intp)
+
+
+def flattened(geom: ConvGeometry) -> ConvGeometry:
+    """The same layer with three axes; with one long axis where each position reads just itself."""
+    same = geom.x_spatial == geom.y_spatial and set(geom.kernel) == {1} and not any(map(any, geom.padding))
+    if not same:
+        return geom.as3d()
+    space = (1, 1, math.prod(geom.x_spatial))
+    return ConvGeometry((geom.N, geom.C, *space), (geom.F, geom.C // geom.groups, 1, 1, 1), groups=geom.groups)
+
+
+def block(images: int, count: Triple, reach: Triple, cost: Callable[[Triple], int]) -> tuple[int, int, int, int]:
+    """Images and positions of a block, which costs about BLOCK_BYTES.
+
+    Positions are halved along the first axis that has more than one, until one image fits; if all positions of an image
+    fit, several images are taken. A block that is shorter than the kernel's reach would copy most inputs several times:
+    it is made only where a longer one exceeds several BLOCK_BYTES.
+
+    Raises
+    ------
+    TooLarge
+        If the smallest block does not fit into the workspace.
+    """
+    size, small = count, block_bytes()
+    for most, overlap in ((small, 1), (6 * small, 0)):
+        for axis in range(3):
+            while size[axis] > max(1, overlap * reach[axis]) and cost(size) > most:
+                size = triple((n + 1) // 2 if a == axis else n for a, n in enumerate(size))
+    if cost(size) > 6 * small:
+        raise TooLarge(
+            f"the inputs of one output take {cost(size)} bytes, and {6 * small} of the workspace are for them; "
+            "raise CONVBACK_WORKSPACE"
+        )
+    fitting = max(1, small // max(1, cost(size))) if size == count else 1
+    return min(images, fitting), *size
+
+
+def triple(values: Iterable[int]) -> Triple:
+    a, b, c = values
+    return a, b, c
+
+
+def balanced(total: int, most: int) -> list[int]:
+    """Where each of as few parts as possible begins, none longer than `most`, all of nearly one length; and the end."""
+    parts = -(-total // most)
+    return [i * total // parts for i in range(parts + 1)]
+
+
+def panels(slots: int, vector: int) -> list[tuple[int, int]]:
+    """Slots of a group in panels of two vectors, the last of one or two: (first slot, vectors)."""
+    firsts = range(0, slots, 2 * vector)
+    return [(first, 1 if slots - first <= vector else 2) for first in firsts]

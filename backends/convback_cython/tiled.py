@@ -1,0 +1,114 @@
+"""The backends over register tiles: `gemm`, `grouped` and `depthwise`.
+
+A tile is a block of sums held in vector registers (microkernel_body.h). What lies along the vectors tells the backends
+apart. In `gemm` it is the channels of a result, as in a product of matrices one of which, the windows of the input, is
+never stored: implicit GEMM. In `grouped` and `depthwise` it is the groups, a vector of which is computed at once.
+
+`gather.py` plans y and dx, and `reduction.py` dw.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import numpy as np
+
+from convback import ConvGeometry, get_num_threads, workspace
+from convback.contract import Array, DType, Run
+from convback_cython import direct, gather, isa, reduction
+from convback_cython.planning import TooLarge
+
+# About 30 microseconds of work: below it, starting and awaiting threads costs what they save.
+PARALLEL_MACS = 1_000_000
+MOST_THREADS = 64
+
+_kernels = isa.kernels()
+
+
+class Tiled:
+    """One of the backends; its methods are the contract's."""
+
+    CONTRACT = 1
+
+    def __init__(self, lanes: bool, refuse: Callable[[ConvGeometry], str | None]) -> None:
+        self.lanes = lanes
+        self.refuse = refuse
+        self.prepared = lru_cache(512)(self._prepared)
+
+    def supports(self, op: str, geom: ConvGeometry | None, dtype: DType) -> str | None:
+        if geom is None or geom.is_empty:
+            return None
+        reason = self.refuse(geom)
+        if reason is None:
+            try:
+                self.prepared(op, geom, dtype.itemsize)
+            except TooLarge as error:
+                return str(error)
+        return reason
+
+    def info(self) -> dict[str, str]:
+        return isa.info()
+
+    def _prepared(
+        self, op: str, geom: ConvGeometry, itemsize: int
+    ) -> tuple[list[gather.Pass | reduction.Reduction], bool]:
+        """The passes of a gradient, and whether some of the result is zero that none of them writes."""
+        bytes_of = (itemsize, _kernels.vector_bytes)
+        if op == "dw":
+            return [reduction.reduction(geom, *bytes_of, _kernels.tile_rows, self.lanes)], False
+        passes = gather.passes(op, geom, *bytes_of, self.lanes)
+        written = sum(int(a_pass.outputs) for a_pass in passes)
+        return list(passes), written < int(np.prod(geom.y_shape if op == "y" else geom.x_shape))
+
+    def plan(self, op: str, geom: ConvGeometry, dtype: DType) -> Run:
+        passes, zero = self.prepared(op, geom, dtype.itemsize)
+        kernel = _kernels.Reduction if op == "dw" else _kernels.Gather
+        steps = [kernel(a_pass) for a_pass in passes]
+        parallel = geom.macs >= PARALLEL_MACS
+        nbytes = [max((a_pass.scratch_bytes(n) for a_pass in passes), default=0) for n in (0, 1)]
+
+        def run(a: Array, b: Array, out: Array) -> None:
+            threads = min(get_num_threads(), MOST_THREADS) if parallel else 1
+            scratch = workspace.take(nbytes[0] + threads * (nbytes[1] - nbytes[0]))
+            if zero:
+                out.fill(0)
+            for step in steps:
+                step.run(a, b, out, scratch, threads)
+
+        return run
+
+    def y(self, x: Array, w: Array, geom: ConvGeometry, out: Array) -> None:
+        self.plan("y", geom, out.dtype)(x, w, out)
+
+    def dx(self, dy: Array, w: Array, geom: ConvGeometry, out: Array) -> None:
+        self.plan("dx", geom, out.dtype)(dy, w, out)
+
+    def dw(self, dy: Array, x: Array, geom: ConvGeometry, out: Array) -> None:
+        self.plan("dw", geom, out.dtype)(dy, x, out)
+
+    def db(self, dy: Array, out: Array) -> None:
+        direct.db(dy, out)
+
+
+def _any_layer(geom: ConvGeometry) -> str | None:
+    return None
+
+
+def _several_groups(geom: ConvGeometry) -> str | None:
+    if geom.groups == 1:
+        return "it computes several groups at once, and there is one; use gemm"
+    if geom.groups == geom.C:
+        return "each group has one channel; use depthwise"
+    return None
+
+
+def _one_channel_each(geom: ConvGeometry) -> str | None:
+    if geom.groups != geom.C:
+        return f"it needs groups of one channel, and {geom.groups} groups share {geom.C} channels"
+    return None
+
+
+gemm = Tiled(lanes=False, refuse=_any_layer)
+grouped = Tiled(lanes=True, refuse=_several_groups)
+depthwise = Tiled(lanes=True, refuse=_one_channel_each)

@@ -1,0 +1,72 @@
+"""What the kernels over register tiles share: the tile itself, and pieces of a workspace."""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+
+cdef extern from "microkernel.h":
+    ctypedef struct segment:
+        Py_ssize_t a, b
+    enum:
+        VECTOR_BYTES
+        TILE_ROWS
+    void float_sum_tile(
+        int rows, int vecs, int lanes, const float *a, const Py_ssize_t *at, Py_ssize_t a_step, const float *b,
+        Py_ssize_t b_step, const segment *segments, Py_ssize_t count, Py_ssize_t depth, float *sums, int add) nogil
+    void double_sum_tile(
+        int rows, int vecs, int lanes, const double *a, const Py_ssize_t *at, Py_ssize_t a_step, const double *b,
+        Py_ssize_t b_step, const segment *segments, Py_ssize_t count, Py_ssize_t depth, double *sums, int add) nogil
+    void float_put_tile(int rows, int vecs, const float *sums, float *out, const Py_ssize_t *to) nogil
+    void double_put_tile(int rows, int vecs, const double *sums, double *out, const Py_ssize_t *to) nogil
+    void float_interleave(
+        const float *source, Py_ssize_t from_step, Py_ssize_t filled, Py_ssize_t count, float *to, Py_ssize_t to_step
+    ) nogil
+    void double_interleave(
+        const double *source, Py_ssize_t from_step, Py_ssize_t filled, Py_ssize_t count, double *to, Py_ssize_t to_step
+    ) nogil
+
+cdef enum:
+    SLOTS = 2 * VECTOR_BYTES // 4  # most numbers in a row of a tile
+
+
+cdef class Operands:
+    """The memory of two operands, the result and the scratch memory, held while a kernel runs."""
+
+    cdef Py_buffer[4] buffers
+    cdef int held
+
+    def __cinit__(self, a, b, out, scratch):
+        for operand in (a, b, out, scratch):
+            flags = PyBUF_SIMPLE if self.held < 2 else PyBUF_WRITABLE
+            PyObject_GetBuffer(operand, &self.buffers[self.held], flags)
+            self.held += 1
+
+    def __dealloc__(self):
+        cdef int i
+        for i in range(self.held):
+            PyBuffer_Release(&self.buffers[i])
+
+
+cdef inline void sum_tile(
+    int rows, int vecs, int lanes, const real *a, const Py_ssize_t *at, Py_ssize_t a_step, const real *b,
+    Py_ssize_t b_step, const segment *segments, Py_ssize_t count, Py_ssize_t depth, real *sums, int add,
+) noexcept nogil:
+    if real is float:
+        float_sum_tile(rows, vecs, lanes, a, at, a_step, b, b_step, segments, count, depth, sums, add)
+    else:
+        double_sum_tile(rows, vecs, lanes, a, at, a_step, b, b_step, segments, count, depth, sums, add)
+
+
+cdef inline void put_tile(int rows, int vecs, const real *sums, real *out, const Py_ssize_t *to) noexcept nogil:
+    if real is float:
+        float_put_tile(rows, vecs, sums, out, to)
+    else:
+        double_put_tile(rows, vecs, sums, out, to)
+
+
+cdef inline void interleave(
+    const real *source, Py_ssize_t from_step, Py_ssize_t filled, Py_ssize_t count, real *to, Py_ssize_t to_step
+) noexcept nogil:
+    """to[i * to_step + lane] = source[lane * from_step + i] for i < count; zero in lanes from `filled` on."""
+    if real is float:
+        float_interleave(source, from_step, filled, count, to, to_step)
+    else:
+        double_interleave(source, from_step, filled, count, to, to_step)

@@ -1,0 +1,76 @@
+"""The inputs that a block of positions reads, copied with their padding, so that no kernel asks where an image ends.
+
+A *unit* is what a kernel takes at once of one position: one channel, or, with lanes, a vector of channels. A copy lies
+in memory as [image, q, r, unit, s, lane].
+"""
+
+from libc.string cimport memcpy, memset
+
+cdef struct Strides:
+    Py_ssize_t n, q, r, u, s
+
+
+cdef class Window:
+    """How to copy the windows of one operand; `plan` is a `planning.Window`."""
+
+    cdef Py_ssize_t units, lanes, depth, groups, image, channel
+    cdef bint copied
+    cdef Py_ssize_t[3] extent, size
+
+    def __cinit__(self, plan):
+        cdef int axis
+        self.units, self.lanes, self.depth, self.groups = plan.units, plan.lanes, plan.depth, plan.groups
+        self.copied = plan.copied
+        self.channel = 1
+        for axis in range(3):
+            self.extent[axis], self.size[axis] = plan.extent[axis], plan.size[axis]
+            self.channel *= self.extent[axis]
+        self.image = plan.channels * self.channel
+
+    cdef Strides strides(self) noexcept nogil:
+        """Of the copy, or of the operand itself where none is made."""
+        cdef Py_ssize_t row = self.size[2] * self.lanes
+        if self.copied:
+            return Strides(
+                n=self.size[0] * self.size[1] * self.units * row, q=self.size[1] * self.units * row,
+                r=self.units * row, u=row, s=self.lanes,
+            )
+        return Strides(n=self.image, q=self.extent[1] * self.extent[2], r=self.extent[2], u=self.channel, s=1)
+
+
+cdef void copy_rows(
+    Window window, const real *source, real *copy, const Py_ssize_t *start, Py_ssize_t images, int threads
+) noexcept nogil:
+    """Copy the windows of some images, the first of which `source` points to, that begin at `start`."""
+    cdef Py_ssize_t Q = window.size[0], R = window.size[1], U = window.units
+    cdef Py_ssize_t row, size = window.size[2] * window.lanes
+    for row in prange(images * Q * R * U, num_threads=threads, schedule="static"):
+        copy_row(
+            window, source + row // (U * R * Q) * window.image, copy + row * size,
+            start[0] + row // (U * R) % Q, start[1] + row // U % R, row % U, start[2],
+        )
+
+
+cdef void copy_row(
+    Window window, const real *image, real *copy, Py_ssize_t q, Py_ssize_t r, Py_ssize_t unit, Py_ssize_t s
+) noexcept nogil:
+    """Copy the row (q, r) of a unit from s on; zeros where it lies outside."""
+    cdef Py_ssize_t size = window.size[2], lanes = window.lanes
+    cdef Py_ssize_t first = min(max(-s, 0), size)
+    cdef Py_ssize_t last = min(max(window.extent[2] - s, first), size)
+    cdef Py_ssize_t channel
+    cdef const real *source
+    if not (0 <= q < window.extent[0] and 0 <= r < window.extent[1]):
+        memset(copy, 0, size * lanes * sizeof(real))
+        return
+    memset(copy, 0, first * lanes * sizeof(real))
+    memset(copy + last * lanes, 0, (size - last) * lanes * sizeof(real))
+    channel = unit if lanes == 1 else unit // window.depth * lanes * window.depth + unit % window.depth
+    source = image + channel * window.channel + (q * window.extent[1] + r) * window.extent[2] + s + first
+    if lanes == 1:
+        memcpy(copy + first, source, (last - first) * sizeof(real))
+    else:
+        interleave(
+            source, window.depth * window.channel, min(lanes, window.groups - unit // window.depth * lanes),
+            last - first, copy + first * lanes, lanes,
+        )
