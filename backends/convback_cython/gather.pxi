@@ -7,37 +7,43 @@ A pass computes, for every image n, position t of the pass and slot (an output c
 1. The weights are packed in panels, so that the slots of a tile are neighbours in memory.
 2. The inputs of a block of positions are copied with their padding; where every tap reads something real, they are
    read in place.
-3. A tile takes at most TILE_ROWS positions, and the one or two vectors of a panel. Threads share out the tiles.
+3. A tile takes at most TILE_ROWS positions, and the one or two vectors of a panel. Neighbouring tiles form a strip, which
+   is transposed and written at once.
 
-No sum is split, and each runs in one order, so the result does not depend on the number of threads.
+Threads share out the blocks, each with a copy of its own. No sum is split, and each runs in one order, so the result does
+not depend on the number of threads.
 """
+
+cdef enum:
+    STRIP = 4 * TILE_ROWS  # outputs along a strip, at most
 
 
 cdef class Gather:
     """One pass in C; `plan` is a `gather.Pass`."""
 
     cdef Window window
-    cdef Py_ssize_t N, taps, inner, inner_step, panels, chunk, slots, block_images, weight_depth, image
-    cdef bint merged, skips
-    cdef Py_ssize_t[3] count, step, origin, block, out_step
+    cdef Py_ssize_t N, taps, panels, chunk, slots, block_images, weight_depth, image, columns
+    cdef bint joined, skips
+    cdef Py_ssize_t[3] count, step, origin, block, out_step, out
     cdef const Py_ssize_t[::1] tap_at, tap_weight, panel_vecs, panel_group, slot_out, slot_weight, slot_phase
-    cdef const Py_ssize_t[::1] slot_count
+    cdef const Py_ssize_t[::1] slot_count, set_tap, set_inner, set_step
 
     def __cinit__(self, plan):
         cdef int axis
         self.window = Window(plan.window)
-        self.N, self.taps, self.inner, self.inner_step = plan.N, plan.taps, plan.inner, plan.inner_step
+        self.N, self.taps, self.columns = plan.N, plan.taps, plan.columns
         self.panels, self.chunk, self.slots = plan.panels, plan.chunk, plan.slots
         self.block_images, self.weight_depth, self.image = plan.block[0], plan.weight_depth, plan.image
-        self.merged, self.skips = plan.merged, plan.skips
+        self.joined, self.skips = plan.joined, plan.skips
         for axis in range(3):
             self.count[axis], self.step[axis] = plan.count[axis], plan.step[axis]
             self.origin[axis], self.out_step[axis] = plan.origin[axis], plan.out_step[axis]
-            self.block[axis] = plan.block[1 + axis]
+            self.block[axis], self.out[axis] = plan.block[1 + axis], plan.out[axis]
         self.tap_at, self.tap_weight = plan.tap_at, plan.tap_weight
         self.panel_vecs, self.panel_group = plan.panel_vecs, plan.panel_group
         self.slot_out, self.slot_weight = plan.slot_out, plan.slot_weight
         self.slot_phase, self.slot_count = plan.slot_phase, plan.slot_count
+        self.set_tap, self.set_inner, self.set_step = plan.set_tap, plan.set_inner, plan.set_step
 
     def run(self, source, weights, out, scratch, int threads):
         """Compute a pass: all its positions of `out`. `scratch` has the bytes that the plan says."""
@@ -53,12 +59,10 @@ cdef class Gather:
 
 
 cdef struct Region:
-    Py_ssize_t n  # first image
-    Py_ssize_t images
-    Py_ssize_t[3] first  # position
-    Py_ssize_t[3] size
-    Py_ssize_t tiles  # in an image
-    Py_ssize_t in_row  # tiles in a row of positions; 0 where tiles run on from row to row
+    Py_ssize_t n, images  # first image of a block, and how many
+    Py_ssize_t[3] first, size  # its positions
+    Py_ssize_t strips, in_row  # of an image; of a row, or 0 where strips run on from row to row
+    Py_ssize_t panel, panels, shares
 
 
 cdef int run_gather(
@@ -67,207 +71,284 @@ cdef int run_gather(
     cdef Window window = plan.window
     cdef Py_ssize_t terms = plan.taps * window.depth
     cdef real *packed = scratch
-    cdef real *copy = packed + min(plan.chunk, plan.panels) * terms * plan.slots
-    cdef segment *segments = <segment *> (copy + plan.block_images * window.strides().n * window.copied)
-    cdef Py_ssize_t panel, panels, i
+    cdef real *copies = packed + plan.chunk * terms * plan.slots
+    cdef Py_ssize_t copy = plan.block_images * window.strides().n * window.copied
+    cdef segment *segments = <segment *> (copies + copy * threads)
+    cdef Py_ssize_t i, item, first, last, items
     cdef Region region
     all_segments(plan, segments)
-    for panel in range(0, plan.panels, plan.chunk):
-        panels = min(plan.chunk, plan.panels - panel)
+    region.panel = 0
+    while region.panel < plan.panels:
+        region.panels = min(plan.chunk, plan.panels - region.panel)
         with nogil:
-            for i in prange(panels * window.depth, num_threads=threads, schedule="static"):
+            for i in prange(region.panels * window.depth, num_threads=threads, schedule="static"):
                 pack_weights(plan, weights, packed + i // window.depth * terms * plan.slots,
-                             panel + i // window.depth, i % window.depth)
-        region.n = 0
-        while region.n < plan.N:
-            region.images = min(plan.block_images, plan.N - region.n)
-            gather_images(plan, source, packed, out, copy, segments, &region, panel, panels, threads)
-            region.n += region.images
+                             region.panel + i // window.depth, i % window.depth)
+        items = block_count(plan)
+        region.shares = shares_of(plan, &region, items, threads)
+        items *= region.shares
+        first = 0
+        while first < items:
+            last = min(items, first + 16 * threads)
+            with nogil:
+                for item in prange(first, last, num_threads=threads, schedule="dynamic"):
+                    gather_block(plan, &region, item, source, packed, out, copies + threadid() * copy, segments,
+                                 segments + (1 + threadid()) * terms)
+            first = last
+            PyErr_CheckSignals()
+        region.panel += region.panels
     return 0
 
 
-cdef int gather_images(
-    Gather plan, const real *source, const real *packed, real *out, real *copy, segment *segments, Region *region,
-    Py_ssize_t panel, Py_ssize_t panels, int threads,
-) except -1:
-    """All positions of some images, block by block."""
-    cdef Py_ssize_t[3] blocks, start
-    cdef Py_ssize_t block, item
-    cdef int axis
+cdef Py_ssize_t shares_of(Gather plan, const Region *region, Py_ssize_t blocks, int threads) noexcept nogil:
+    """Into how many shares the panels of a block are divided: with lanes each vector of groups has its own inputs; else
+    all panels have the same, and are divided only where blocks are too few for the threads."""
+    if plan.window.lanes > 1:
+        return plan.panel_group[region.panel + region.panels - 1] - plan.panel_group[region.panel] + 1
+    if threads == 1 or blocks >= 2 * threads:
+        return 1
+    return min(region.panels, (2 * threads + blocks - 1) // blocks)
+
+
+cdef void gather_block(
+    Gather plan, const Region *chunk, Py_ssize_t item, const real *source, const real *packed, real *out, real *copy,
+    const segment *segments, segment *own,
+) noexcept nogil:
+    """A share of the panels of one block, on one thread, which so finds its copy of the inputs in its own cache."""
+    cdef Region region = chunk[0]
+    cdef Py_ssize_t blocks = block_count(plan)
+    cdef Py_ssize_t share = item // blocks, group = 0, panels, i
+    cdef Py_ssize_t[3] start
     cdef Strides strides = plan.window.strides()
-    cdef const real *image = source + region.n * plan.window.image
-    cdef const real *inputs
-    for axis in range(3):
-        blocks[axis] = (plan.count[axis] + plan.block[axis] - 1) // plan.block[axis]
-    for block in range(blocks[0] * blocks[1] * blocks[2]):
-        region.first[0] = block // (blocks[2] * blocks[1]) * plan.block[0]
-        region.first[1] = block // blocks[2] % blocks[1] * plan.block[1]
-        region.first[2] = block % blocks[2] * plan.block[2]
-        for axis in range(3):
-            region.size[axis] = min(plan.block[axis], plan.count[axis] - region.first[axis])
-            start[axis] = region.first[axis] * plan.step[axis] + plan.origin[axis]
-        divide_into_tiles(region)
-        with nogil:
-            if plan.window.copied:
-                copy_rows(plan.window, image, copy, start, region.images, threads)
-                inputs = copy
-            else:
-                inputs = image + start[0] * strides.q + start[1] * strides.r + start[2] * strides.s
-            for item in prange(panels * region.images * region.tiles, num_threads=threads, schedule="static"):
-                gather_tile(
-                    plan, region, strides, inputs, packed, out, segments,
-                    segments + (1 + threadid()) * segment_count(plan), panel, item,
-                )
-        PyErr_CheckSignals()
-    return 0
-
-
-cdef void divide_into_tiles(Region *region) noexcept:
-    """Tiles keep to rows where they get long enough, since all positions of a row have the same taps."""
-    cdef Py_ssize_t in_row = (region.size[2] + TILE_ROWS - 1) // TILE_ROWS
-    cdef Py_ssize_t rows = region.size[0] * region.size[1]
-    if 4 * region.size[2] >= 3 * in_row * TILE_ROWS:
-        region.in_row, region.tiles = in_row, rows * in_row
+    if plan.window.lanes > 1:
+        group = plan.panel_group[chunk.panel] + share
+        panels = plan.panels // (plan.panel_group[plan.panels - 1] + 1)
+        region.panel = max(chunk.panel, group * panels)
+        region.panels = min(chunk.panel + chunk.panels, (group + 1) * panels) - region.panel
     else:
-        region.in_row, region.tiles = 0, (rows * region.size[2] + TILE_ROWS - 1) // TILE_ROWS
+        region.panel += share * chunk.panels // chunk.shares
+        region.panels = chunk.panel + (share + 1) * chunk.panels // chunk.shares - region.panel
+    place_block(plan, &region, item % blocks, start)
+    source += region.n * plan.window.image
+    if plan.window.copied:
+        copy_rows(plan.window, source, copy, start, region.images, group)
+        source = copy
+    else:
+        source += start[0] * strides.q + start[1] * strides.r + start[2] * strides.s
+    for i in range(region.panels * region.images * region.strips):
+        gather_strip(plan, &region, source, packed, chunk.panel, out, segments, own, i)
 
 
-cdef Py_ssize_t segment_count(Gather plan) noexcept nogil:
-    return plan.taps * plan.window.depth // plan.inner if plan.inner > 1 else plan.taps
+cdef Py_ssize_t block_count(Gather plan) noexcept nogil:
+    cdef Py_ssize_t axis, blocks = (plan.N + plan.block_images - 1) // plan.block_images
+    for axis in range(3):
+        blocks *= (plan.count[axis] + plan.block[axis] - 1) // plan.block[axis]
+    return blocks
 
 
-cdef void all_segments(Gather plan, segment *segments) noexcept:
-    """The sums over one channel, or one row of taps (see `inner`), of which a whole sum consists."""
+cdef void place_block(Gather plan, Region *region, Py_ssize_t item, Py_ssize_t *start) noexcept nogil:
+    """Images, positions and strips of a block, and the inputs at which its windows start."""
+    cdef Py_ssize_t axis, blocks, tiles, strip
+    for axis in range(2, -1, -1):
+        blocks = (plan.count[axis] + plan.block[axis] - 1) // plan.block[axis]
+        region.first[axis] = item % blocks * plan.block[axis]
+        region.size[axis] = min(plan.block[axis], plan.count[axis] - region.first[axis])
+        start[axis] = region.first[axis] * plan.step[axis] + plan.origin[axis]
+        item = item // blocks
+    region.n = item * plan.block_images
+    region.images = min(plan.block_images, plan.N - region.n)
+    # Strips keep to rows where their tiles get long enough: all positions of a row have the same taps.
+    tiles = (region.size[2] + TILE_ROWS - 1) // TILE_ROWS
+    strip = STRIP // plan.columns
+    if 4 * region.size[2] >= 3 * tiles * TILE_ROWS:
+        region.in_row = (region.size[2] + strip - 1) // strip
+        region.strips = region.size[0] * region.size[1] * region.in_row
+    else:
+        region.in_row = 0
+        region.strips = (region.size[0] * region.size[1] * region.size[2] + strip - 1) // strip
+
+
+cdef void all_segments(Gather plan, segment *segments) noexcept nogil:
+    """The sums of which a whole sum consists: over channels, or over a row of taps, where a set has them innermost.
+
+    Segments of a set of taps begin where its terms do, so that there is room for any number.
+    """
     cdef Strides strides = plan.window.strides()
     cdef Py_ssize_t depth = plan.window.depth
-    cdef Py_ssize_t i, tap, terms = plan.inner if plan.inner > 1 else depth
-    for i in range(segment_count(plan)):
-        tap = i // depth * plan.inner if plan.inner > 1 else i
-        segments[i].a = (
-            plan.tap_at[3 * tap] * strides.q + plan.tap_at[3 * tap + 1] * strides.r
-            + plan.tap_at[3 * tap + 2] * strides.s + (i % depth * strides.u if plan.inner > 1 else 0)
-        )
-        segments[i].b = i * terms
+    cdef Py_ssize_t column, i, tap, inner, first
+    for column in range(plan.columns):
+        inner, first = plan.set_inner[column], plan.set_tap[column]
+        for i in range(segment_count(plan, column)):
+            tap = first + (i // depth * inner if inner > 1 else i)
+            segments[first * depth + i].a = (
+                plan.tap_at[3 * tap] * strides.q + plan.tap_at[3 * tap + 1] * strides.r
+                + plan.tap_at[3 * tap + 2] * strides.s + (i % depth * strides.u if inner > 1 else 0)
+            )
+            segments[first * depth + i].b = first * depth + i * (inner if inner > 1 else depth)
+
+
+cdef Py_ssize_t segment_count(Gather plan, Py_ssize_t column) noexcept nogil:
+    cdef Py_ssize_t taps = plan.set_tap[column + 1] - plan.set_tap[column]
+    return taps // plan.set_inner[column] * plan.window.depth if plan.set_inner[column] > 1 else taps
 
 
 cdef void pack_weights(Gather plan, const real *weights, real *packed, Py_ssize_t panel, Py_ssize_t ci) noexcept nogil:
     """packed[term, slot] of one panel and ci; terms in the order of `all_segments`."""
     cdef Py_ssize_t width = plan.panel_vecs[panel] * VECTOR_BYTES // <Py_ssize_t> sizeof(real)
-    cdef Py_ssize_t depth = plan.window.depth, inner = plan.inner
-    cdef Py_ssize_t slot, tap, at, term
+    cdef Py_ssize_t depth = plan.window.depth
+    cdef Py_ssize_t slot, tap, at, term, column, first, inner
     cdef const Py_ssize_t *tap_weight
     cdef const real *weight
     for slot in range(width):
         at = plan.slot_weight[panel * plan.slots + slot]
         tap_weight = &plan.tap_weight[plan.slot_phase[panel * plan.slots + slot] * plan.taps]
         weight = weights + max(at, 0) + ci * plan.weight_depth
-        for tap in range(plan.taps):
-            term = (tap // inner * depth + ci) * inner + tap % inner
-            packed[term * width + slot] = weight[tap_weight[tap]] if at >= 0 and tap_weight[tap] >= 0 else 0
+        for column in range(plan.columns):
+            first, inner = plan.set_tap[column], plan.set_inner[column]
+            for tap in range(plan.set_tap[column + 1] - first):
+                term = first * depth + (tap // inner * depth + ci) * inner + tap % inner
+                packed[term * width + slot] = (
+                    weight[tap_weight[first + tap]] if at >= 0 and tap_weight[first + tap] >= 0 else 0
+                )
 
 
-cdef struct Place:
-    Py_ssize_t at  # of the first input of a position, from that of the region
-    Py_ssize_t to  # of its output in an image
-    Py_ssize_t[3] t
+cdef struct Run:
+    Py_ssize_t first, positions  # in the strip
+    Py_ssize_t to, outputs  # in an image: neighbours in memory
 
 
-cdef void gather_tile(
-    Gather plan, const Region *region, Strides strides, const real *inputs, const real *packed, real *out,
-    const segment *segments, segment *own, Py_ssize_t panel0, Py_ssize_t item,
+cdef void gather_strip(
+    Gather plan, const Region *region, const real *inputs, const real *packed, Py_ssize_t packed_from, real *out,
+    const segment *segments, segment *own, Py_ssize_t item,
 ) noexcept nogil:
-    """Sum one tile and write it. Items are ordered by panel, image and position."""
-    cdef Py_ssize_t n = item // region.tiles % region.images
-    cdef Py_ssize_t panel = item // (region.tiles * region.images)
+    """Sum one strip and write it. Items are ordered by panel, image and position."""
+    cdef Strides strides = plan.window.strides()
+    cdef Py_ssize_t strip = item % region.strips
+    cdef Py_ssize_t n = item // region.strips % region.images
+    cdef Py_ssize_t panel = region.panel + item // (region.strips * region.images)
     cdef Py_ssize_t depth = plan.window.depth
-    cdef Py_ssize_t terms = plan.inner if plan.inner > 1 else depth
-    cdef Py_ssize_t count = segment_count(plan)
-    cdef Py_ssize_t vecs = plan.panel_vecs[panel0 + panel]
+    cdef Py_ssize_t vecs = plan.panel_vecs[panel]
     cdef Py_ssize_t width = vecs * VECTOR_BYTES // <Py_ssize_t> sizeof(real)
-    cdef Place[TILE_ROWS] places
-    cdef Py_ssize_t[TILE_ROWS] at
-    cdef real[TILE_ROWS * SLOTS] sums
-    cdef Py_ssize_t i, rows = place_tile(plan, region, strides, item % region.tiles, places)
-    for i in range(rows):
-        at[i] = places[i].at
-    if plan.skips:
-        count = useful_segments(plan, segments, own, places, rows)
-        segments = own
-    sum_tile(
-        rows, vecs, plan.window.lanes > 1,
-        inputs + n * strides.n + plan.panel_group[panel0 + panel] * depth * strides.u, at,
-        plan.inner_step * strides.s if plan.inner > 1 else strides.u,
-        packed + panel * plan.taps * depth * plan.slots, width, segments, count, terms, sums, 0,
-    )
+    cdef Run[STRIP] runs
+    cdef Py_ssize_t[STRIP] at
+    cdef real[(STRIP + VECTOR_BYTES) * SLOTS] sums
+    cdef Py_ssize_t first_of_strip = strip_start(region, strip)
+    cdef Py_ssize_t positions = strip_start(region, strip + 1) - first_of_strip
+    cdef Py_ssize_t tiles = (positions + TILE_ROWS - 1) // TILE_ROWS
+    cdef Py_ssize_t i, tile, first, rows, column, inner, count
+    cdef const segment *used
+    cdef Py_ssize_t runs_of_strip = place_strip(plan, region, &strides, first_of_strip, positions, at, runs)
+    inputs += n * strides.n
+    if plan.window.lanes == 1:
+        inputs += plan.panel_group[panel] * depth * strides.u
+    packed += (panel - packed_from) * plan.taps * depth * plan.slots
+    for tile in range(tiles):
+        first = tile * positions // tiles
+        rows = (tile + 1) * positions // tiles - first
+        for column in range(plan.columns):
+            inner, count = plan.set_inner[column], segment_count(plan, column)
+            used = segments + plan.set_tap[column] * depth
+            if plan.skips and inner == 1:
+                count = useful_segments(plan, region, column, used, own, first_of_strip + first, rows)
+                used = own
+            sum_tile(
+                rows, vecs, plan.window.lanes > 1, inputs, at + first,
+                plan.set_step[column] * strides.s if inner > 1 else strides.u, packed, width,
+                used, count, inner if inner > 1 else depth,
+                sums + (first * plan.columns + column) * width, plan.columns * width, 0,
+            )
     out += (region.n + n) * plan.image
-    panel = (panel0 + panel) * plan.slots
-    if not plan.merged and places[rows - 1].to - places[0].to == rows - 1:
-        put_tile(rows, vecs, sums, out + places[0].to, &plan.slot_out[panel])
+    if plan.joined or plan.out_step[2] > plan.columns:
+        scatter_strip(plan, region, sums, out, first_of_strip, positions, panel * plan.slots, width)
     else:
-        scatter_tile(plan, sums, out, places, rows, panel, width)
+        for i in range(runs_of_strip):
+            put_strip(
+                runs[i].outputs, vecs, sums + runs[i].first * plan.columns * width, out + runs[i].to,
+                &plan.slot_out[panel * plan.slots],
+            )
 
 
-cdef Py_ssize_t place_tile(
-    Gather plan, const Region *region, Strides strides, Py_ssize_t tile, Place *places
-) noexcept nogil:
-    """Find the positions of a tile; their number."""
+cdef inline Py_ssize_t strip_start(const Region *region, Py_ssize_t strip) noexcept nogil:
+    """The first position of a strip, counted through the block."""
     cdef Py_ssize_t size = region.size[2]
-    cdef Py_ssize_t first, last, position, i, axis
     if region.in_row:
-        first = tile // region.in_row * size + tile % region.in_row * size // region.in_row
-        last = tile // region.in_row * size + (tile % region.in_row + 1) * size // region.in_row
-    else:
-        size *= region.size[0] * region.size[1]
-        first, last = tile * size // region.tiles, (tile + 1) * size // region.tiles
-    for i in range(last - first):
-        position = first + i
-        places[i].t[0] = position // (region.size[2] * region.size[1])
-        places[i].t[1] = position // region.size[2] % region.size[1]
-        places[i].t[2] = position % region.size[2]
-        places[i].at = (
-            places[i].t[0] * plan.step[0] * strides.q + places[i].t[1] * plan.step[1] * strides.r
-            + places[i].t[2] * plan.step[2] * strides.s
+        return strip // region.in_row * size + strip % region.in_row * size // region.in_row
+    return strip * (region.size[0] * region.size[1] * size) // region.strips
+
+
+cdef inline void position_of(const Region *region, Py_ssize_t position, Py_ssize_t *t) noexcept nogil:
+    """The indices of a position in the pass."""
+    t[2] = region.first[2] + position % region.size[2]
+    t[1] = region.first[1] + position // region.size[2] % region.size[1]
+    t[0] = region.first[0] + position // (region.size[2] * region.size[1])
+
+
+cdef Py_ssize_t place_strip(
+    Gather plan, const Region *region, const Strides *strides, Py_ssize_t position, Py_ssize_t positions,
+    Py_ssize_t *at, Run *runs,
+) noexcept nogil:
+    """Where each position reads, from the first of the block, and the runs of outputs; their number."""
+    cdef Py_ssize_t i = 0, count = 0, j, in_row, source, to, outputs
+    cdef Py_ssize_t[3] t
+    while i < positions:
+        position_of(region, position + i, t)
+        in_row = min(positions - i, region.first[2] + region.size[2] - t[2])
+        source = (
+            (t[0] - region.first[0]) * plan.step[0] * strides.q + (t[1] - region.first[1]) * plan.step[1] * strides.r
+            + (t[2] - region.first[2]) * plan.step[2] * strides.s
         )
-        places[i].to = 0
-        for axis in range(3):
-            places[i].t[axis] += region.first[axis]
-            places[i].to += places[i].t[axis] * plan.out_step[axis]
-    return last - first
+        for j in range(in_row):
+            at[i + j] = source + j * plan.step[2] * strides.s
+        to = t[0] * plan.out_step[0] + t[1] * plan.out_step[1] + t[2] * plan.out_step[2]
+        outputs = min(in_row * plan.columns, plan.out[2] - t[2] * plan.columns)
+        if count and runs[count - 1].to + runs[count - 1].positions * plan.columns == to:
+            runs[count - 1].positions += in_row
+            runs[count - 1].outputs += outputs
+        else:
+            runs[count] = Run(first=i, positions=in_row, to=to, outputs=outputs)
+            count += 1
+        i += in_row
+    return count
 
 
 cdef Py_ssize_t useful_segments(
-    Gather plan, const segment *segments, segment *own, const Place *places, Py_ssize_t rows
+    Gather plan, const Region *region, Py_ssize_t column, const segment *segments, segment *own, Py_ssize_t position,
+    Py_ssize_t rows,
 ) noexcept nogil:
-    """Copy the segments of those taps that read anything but padding at some position of the tile; their number."""
+    """Copy the segments of those taps that read anything but padding at some position of a tile; their number."""
     cdef Py_ssize_t[3] low, high
-    cdef Py_ssize_t count = 0, tap, axis, offset, i
+    cdef Py_ssize_t count = 0, tap, axis, offset
     cdef bint useful
-    for axis in range(3):
-        low[axis] = high[axis] = places[0].t[axis]
-        for i in range(1, rows):
-            low[axis], high[axis] = min(low[axis], places[i].t[axis]), max(high[axis], places[i].t[axis])
-    for tap in range(plan.taps):
+    position_of(region, position, low)
+    position_of(region, position + rows - 1, high)
+    if low[0] != high[0]:  # where an index differs, those after it take all values
+        low[1], high[1] = region.first[1], region.first[1] + region.size[1] - 1
+    if low[0] != high[0] or low[1] != high[1]:
+        low[2], high[2] = region.first[2], region.first[2] + region.size[2] - 1
+    for tap in range(plan.set_tap[column], plan.set_tap[column + 1]):
         useful = True
         for axis in range(3):
             offset = plan.origin[axis] + plan.tap_at[3 * tap + axis]
             useful &= high[axis] * plan.step[axis] + offset >= 0
             useful &= low[axis] * plan.step[axis] + offset < plan.window.extent[axis]
         if useful:
-            own[count] = segments[tap]
+            own[count] = segments[tap - plan.set_tap[column]]
             count += 1
     return count
 
 
-cdef void scatter_tile(
-    Gather plan, const real *sums, real *out, const Place *places, Py_ssize_t rows, Py_ssize_t panel, Py_ssize_t width
+cdef void scatter_strip(
+    Gather plan, const Region *region, const real *sums, real *out, Py_ssize_t position, Py_ssize_t positions,
+    Py_ssize_t panel, Py_ssize_t width,
 ) noexcept nogil:
-    """Write a tile whose outputs are not neighbours. A slot of a merged pass may have fewer positions than the pass."""
-    cdef Py_ssize_t i, slot
+    """Write a strip whose outputs are not neighbours. A slot may have fewer positions than the pass."""
+    cdef Py_ssize_t i, slot, to
+    cdef Py_ssize_t[3] t
     cdef const Py_ssize_t *count
-    for slot in range(width):
-        if plan.slot_out[panel + slot] < 0:
-            continue
-        count = &plan.slot_count[3 * (panel + slot)]
-        for i in range(rows):
-            if places[i].t[0] < count[0] and places[i].t[1] < count[1] and places[i].t[2] < count[2]:
-                out[plan.slot_out[panel + slot] + places[i].to] = sums[i * width + slot]
+    for i in range(positions):
+        position_of(region, position + i, t)
+        to = t[0] * plan.out_step[0] + t[1] * plan.out_step[1] + t[2] * plan.out_step[2]
+        for slot in range(width):
+            count = &plan.slot_count[3 * (panel + slot)]
+            if plan.slot_out[panel + slot] >= 0 and t[0] < count[0] and t[1] < count[1] and t[2] < count[2]:
+                out[plan.slot_out[panel + slot] + to] = sums[i * width + slot]

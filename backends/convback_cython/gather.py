@@ -9,9 +9,11 @@ and for dx, where B is a multiple of the stride, those taps for which the divisi
     i = (t * B + phase + p - k * dilation) / stride            step = B / stride
 
 Either way an output reads at t * step + offset, and the offsets of a phase do not depend on t. A *pass* does one phase
-of each axis; so dx with a stride multiplies no zeros. With few output channels one pass does all phases at once, and
-each phase of a channel is a *slot* beside the others, as otherwise the vector registers would not be filled; a slot has
-weight zero at an offset that is not its own.
+of each axis; so dx with a stride multiplies no zeros. Only the phases of the last axis, if they are few, share a pass, as
+*columns* with a set of taps each, since their outputs are neighbours in memory.
+
+With few output channels one pass does all phases *joined*: each phase of a channel is a slot beside the others, as
+otherwise the vector registers would not be filled. A slot has weight zero at an offset that is not its own.
 
 Slots are packed in *panels* of one or two vectors. With `lanes`, a slot is a group.
 """
@@ -26,7 +28,22 @@ from typing import Any
 import numpy as np
 
 from convback import ConvGeometry
-from convback_cython.planning import Indices, Triple, Window, block, chunk, flattened, indices, panels, triple
+from convback_cython.planning import (
+    OWN_BYTES,
+    Indices,
+    Triple,
+    Window,
+    block,
+    chunk,
+    flattened,
+    indices,
+    panels,
+    triple,
+)
+
+
+# Phases of the last axis that may be columns of one pass.
+MOST_COLUMNS = 4
 
 
 @dataclass(frozen=True)
@@ -48,20 +65,23 @@ class Pass:
     window: Window
     N: int
     taps: int
-    inner: int  # taps along the last axis that are summed innermost; 1: the channels are
-    inner_step: int
+    columns: int  # phases of the last axis
     panels: int
     chunk: int  # panels that are packed at once
     slots: int  # of a panel
     block: tuple[int, int, int, int]  # images and positions
     weight_depth: int  # between neighbouring ci
     image: int  # of the output
-    merged: bool
+    joined: bool
     skips: bool  # whether it pays to look for taps that read padding only
     count: Triple
     step: Triple
     origin: Triple  # what position 0 reads at the first offset
     out_step: Triple
+    out: Triple
+    set_tap: Indices  # [column]: its first tap; and the number of taps
+    set_inner: Indices  # [column]: taps along the last axis that are summed innermost; 1: the channels are
+    set_step: Indices  # [column]: between these
     tap_at: Indices  # [tap, axis], from the first offset
     tap_weight: Indices  # [phase, tap], -1 where the phase has none
     panel_vecs: Indices
@@ -75,19 +95,19 @@ class Pass:
     @property
     def outputs(self) -> int:
         """How many it writes."""
-        return self.N * int(np.prod(self.slot_count.reshape(-1, 3), axis=1)[self.slot_out >= 0].sum())
+        counts = self.slot_count.reshape(-1, 3)[self.slot_out >= 0]
+        if self.columns > 1:
+            counts[:, 2] = self.out[2]
+        return self.N * int(np.prod(counts, axis=1).sum())
 
     @property
     def terms(self) -> int:
         return self.taps * self.window.depth
 
-    @property
-    def segments(self) -> int:
-        return self.terms // (self.inner if self.inner > 1 else self.window.depth)
-
     def scratch_bytes(self, threads: int) -> int:
         packed = self.chunk * self.terms * self.slots
-        return (packed + self.window.numbers(self.block[0])) * self.itemsize + (1 + threads) * self.segments * 16
+        copies = self.window.numbers(self.block[0]) * threads
+        return (packed + copies) * self.itemsize + (1 + threads) * self.terms * 16
 
 
 def axis_of(op: str, geom: ConvGeometry, axis: int, B: int, phases: range) -> Axis:
@@ -104,7 +124,7 @@ def axis_of(op: str, geom: ConvGeometry, axis: int, B: int, phases: range) -> Ax
     offsets = sorted(set().union(*met))
     counts = tuple(-(-(out - phase) // B) for phase in phases)
     step = B * stride if op == "y" else B // stride
-    if max(counts) == 1:  # a step that is never taken may have any length
+    if B > MOST_COLUMNS and max(counts) == 1:  # a step that is never taken may have any length
         B = step = 1
     return Axis(
         B,
@@ -124,14 +144,15 @@ def passes(op: str, geom: ConvGeometry, itemsize: int, vector_bytes: int, lanes:
     merged = None if lanes else merging(op, geom, vector)
     out = geom.y_spatial if op == "y" else geom.x_spatial
     if merged is not None:
-        found = [tuple(axis_of(op, geom, a, merged[a], range(min(merged[a], out[a]))) for a in range(3))]
-    else:
-        single = [
-            [axis_of(op, geom, a, blocks[a], range(p, p + 1)) for p in phases(geom, a, blocks[a], out[a])]
-            for a in range(3)
-        ]
-        found = list(product(*single))
-    return [_Planner(op, geom, axes, itemsize, vector, lanes).plan() for axes in found]
+        *outer, last = (axis_of(op, geom, a, merged[a], range(min(merged[a], out[a]))) for a in range(3))
+        return [_Planner(op, geom, (*outer, [last]), itemsize, vector, lanes).plan()]
+    single = [
+        [axis_of(op, geom, a, blocks[a], range(p, p + 1)) for p in phases(geom, a, blocks[a], out[a])] for a in range(3)
+    ]
+    columns = [[axis] for axis in single[2]]
+    if 1 < blocks[2] <= MOST_COLUMNS and single[2]:
+        columns = [[axis_of(op, geom, 2, blocks[2], range(p, p + 1)) for p in range(min(blocks[2], out[2]))]]
+    return [_Planner(op, geom, axes, itemsize, vector, lanes).plan() for axes in product(single[0], single[1], columns)]
 
 
 def phases(geom: ConvGeometry, axis: int, B: int, extent: int) -> list[int]:
@@ -168,41 +189,47 @@ def merging(op: str, geom: ConvGeometry, vector: int) -> Triple | None:
 
 
 class _Planner:
-    """Fills in one pass."""
+    """Fills in one pass; `axes` are the first, the second, and each column of the last."""
 
-    def __init__(self, op: str, geom: ConvGeometry, axes: tuple[Axis, ...], itemsize: int, vector: int, lanes: bool):
-        self.op, self.geom, self.axes, self.itemsize, self.vector, self.lanes = op, geom, axes, itemsize, vector, lanes
+    def __init__(
+        self, op: str, geom: ConvGeometry, axes: tuple[Axis, Axis, list[Axis]], itemsize: int, vector: int, lanes: bool
+    ):
+        self.op, self.geom, self.itemsize, self.vector, self.lanes = op, geom, itemsize, vector, lanes
         self.C, self.F = geom.C // geom.groups, geom.F // geom.groups
         self.depth, self.channels = (self.C, self.F) if op == "y" else (self.F, self.C)
         self.source, self.out = triple(geom.x_spatial), triple(geom.y_spatial)
         if op == "dx":
             self.source, self.out = self.out, self.source
-        self.taps = math.prod(len(axis.offsets) for axis in axes)
-        self.counts = (max(axes[0].counts), max(axes[1].counts), max(axes[2].counts))
-        self.origin = (axes[0].offsets[0], axes[1].offsets[0], axes[2].offsets[0])
-        self.phases = list(product(*(range(len(axis.phases)) for axis in axes)))
+        *self.outer, self.columns = axes
+        self.sets = [(*self.outer, column) for column in self.columns]
+        self.set_taps = [math.prod(len(axis.offsets) for axis in axes) for axes in self.sets]
+        self.offsets = [axis.offsets for axis in self.outer]
+        self.offsets.append(tuple(sorted(set().union(*(column.offsets for column in self.columns)))))
+        self.axes = (*self.outer, self.columns[0])
+        self.counts = triple(max(axis.counts) for axis in self.axes)
+        self.origin = triple(offsets[0] for offsets in self.offsets)
+        self.phases = list(product(*(range(len(axis.phases)) for axis in self.axes)))
 
     def plan(self) -> Pass:
         slots = self.slots()
-        inner, inner_step = self.innermost()
+        inner = [self.innermost(column) for column in self.columns]
         window, block = self.window()
-        vectors = 2 * self.vector
-        terms = self.taps * self.depth
+        vectors, taps = 2 * self.vector, sum(self.set_taps)
         geom = self.geom
         taps_in_w = math.prod(geom.kernel)
         steps = (self.out[1] * self.out[2], self.out[2], 1)
+        at = [at for axes in self.sets for at in product(*(axis.offsets for axis in axes))]
         return Pass(
-            window=window, N=geom.N, taps=self.taps, inner=inner, inner_step=inner_step, panels=len(slots["vecs"]),
-            chunk=chunk(len(slots["vecs"]), terms * vectors * self.itemsize), slots=vectors, block=block,
+            window=window, N=geom.N, taps=taps, columns=len(self.columns), panels=len(slots["vecs"]),
+            chunk=chunk(len(slots["vecs"]), taps * self.depth * vectors * self.itemsize), slots=vectors, block=block,
             weight_depth=taps_in_w if self.op == "y" else taps_in_w * self.C,
             image=(geom.F if self.op == "y" else geom.C) * math.prod(self.out),
-            merged=len(self.phases) > 1, skips=inner == 1 and self.useful() < 0.95,
+            joined=len(self.phases) > 1, skips=self.useful() < 0.95,
             count=self.counts, step=triple(axis.step for axis in self.axes), origin=self.origin,
-            out_step=triple(axis.block * step for axis, step in zip(self.axes, steps, strict=True)),
-            tap_at=indices(
-                [[o - first for o, first in zip(at, self.origin, strict=True)]
-                 for at in product(*(axis.offsets for axis in self.axes))]
-            ).ravel(),
+            out_step=triple(axis.block * step for axis, step in zip(self.axes, steps, strict=True)), out=self.out,
+            set_tap=indices(np.cumsum([0, *self.set_taps])),
+            set_inner=indices([taps for taps, _ in inner]), set_step=indices([step for _, step in inner]),
+            tap_at=indices([[o - first for o, first in zip(tap, self.origin, strict=True)] for tap in at]).ravel(),
             tap_weight=indices([self.taps_of(phase) for phase in self.phases]).ravel(),
             panel_vecs=indices(slots["vecs"]), panel_group=indices(slots["group"]),
             slot_out=indices(slots["out"]), slot_weight=indices(slots["weight"]), slot_phase=indices(slots["phase"]),
@@ -210,17 +237,19 @@ class _Planner:
         )  # fmt: skip
 
     def taps_of(self, phase: tuple[int, ...]) -> list[int]:
-        """For each offset the index of its tap in the weights of one filter and channel, -1 for none."""
+        """For each tap of a pass its index in the weights of one filter and channel, -1 where the phase has none."""
         kernel = self.geom.kernel
-        rows = [axis.taps[p] for axis, p in zip(self.axes, phase, strict=True)]
-        return [-1 if min(m, k, l) < 0 else (m * kernel[1] + k) * kernel[2] + l for m, k, l in product(*rows)]
+        found = []
+        for axes in self.sets:
+            rows = [axis.taps[p] for axis, p in zip(axes, phase, strict=True)]
+            found += [-1 if min(m, k, l) < 0 else (m * kernel[1] + k) * kernel[2] + l for m, k, l in product(*rows)]
+        return found
 
     def slots(self) -> dict[str, list[Any]]:
         """Panels and their slots, in order; each list is as long as there are panels, or panels * slots."""
         found: dict[str, list[Any]] = {"vecs": [], "group": [], "out": [], "weight": [], "phase": [], "count": []}
         geom, V = self.geom, self.vector
-        groups = range(0, geom.groups, V if self.lanes else 1)
-        for unit, group in enumerate(groups):
+        for unit, group in enumerate(range(0, geom.groups, V if self.lanes else 1)):
             if self.lanes:
                 contents = [(group + lane, channel, 0) for channel in range(self.channels) for lane in range(V)]
             else:
@@ -235,8 +264,8 @@ class _Planner:
     def add_slot(self, found: dict[str, list[Any]], group: int, channel: int, phase: int) -> None:
         empty = group >= self.geom.groups
         at = [axis.phases[p] for axis, p in zip(self.axes, self.phases[phase], strict=True)]
-        plane = math.prod(self.out)
-        out = (group * self.channels + channel) * plane + (at[0] * self.out[1] + at[1]) * self.out[2] + at[2]
+        out = (group * self.channels + channel) * math.prod(self.out)
+        out += (at[0] * self.out[1] + at[1]) * self.out[2] + at[2]
         filters = group * self.F + (channel if self.op == "y" else 0)
         weight = (filters * self.C + (0 if self.op == "y" else channel)) * math.prod(self.geom.kernel)
         found["out"].append(-1 if empty else out)
@@ -244,43 +273,41 @@ class _Planner:
         found["phase"].append(phase)
         found["count"].append([axis.counts[p] for axis, p in zip(self.axes, self.phases[phase], strict=True)])
 
-    def innermost(self) -> tuple[int, int]:
+    def innermost(self, column: Axis) -> tuple[int, int]:
         """Sum along the last axis first where that is longer than the channels are many, and taps are evenly spaced."""
-        offsets = self.axes[2].offsets
-        spacing = {b - a for a, b in pairwise(offsets)}
-        if len(spacing) == 1 and len(offsets) > self.depth and (self.depth < 8 or self.lanes):
-            return len(offsets), spacing.pop()
+        spacing = {b - a for a, b in pairwise(column.offsets)}
+        if len(spacing) == 1 and len(column.offsets) > self.depth and (self.depth < 8 or self.lanes):
+            return len(column.offsets), spacing.pop()
         return 1, 1
 
     def window(self) -> tuple[Window, tuple[int, int, int, int]]:
-        axes = self.axes
-        reach = [axis.offsets[-1] - axis.offsets[0] + 1 for axis in axes]
-        last = [(count - 1) * axis.step + axis.offsets[-1] for count, axis in zip(self.counts, axes, strict=True)]
+        reach = triple(offsets[-1] - offsets[0] + 1 for offsets in self.offsets)
+        steps = [axis.step for axis in self.axes]
+        last = [(n - 1) * step + offsets[-1] for n, step, offsets in zip(self.counts, steps, self.offsets, strict=True)]
         inside = min(self.origin) >= 0 and all(end < extent for end, extent in zip(last, self.source, strict=True))
-        copied = self.lanes or not inside or self.taps > 1
-        groups = self.geom.groups
         lanes = self.vector if self.lanes else 1
-        units = -(-groups // lanes) * self.depth
+        units = self.depth if self.lanes else self.geom.C if self.op == "y" else self.geom.F
 
         def size(count: Triple) -> Triple:
-            return triple((n - 1) * axis.step + r for n, axis, r in zip(count, axes, reach, strict=True))
+            return triple((n - 1) * step + r for n, step, r in zip(count, steps, reach, strict=True))
 
         found = block(
-            self.geom.N, self.counts, triple(reach),
-            lambda count: math.prod(size(count)) * units * lanes * self.itemsize,
+            self.geom.N, self.counts, reach, lambda count: math.prod(size(count)) * units * lanes * self.itemsize,
+            OWN_BYTES,
         )  # fmt: skip
         return Window(
-            extent=self.source, size=size(found[1:]), channels=groups * self.depth, groups=groups, depth=self.depth,
-            lanes=lanes, units=units, copied=copied,
+            extent=self.source, size=size(found[1:]), channels=self.geom.groups * self.depth, groups=self.geom.groups,
+            depth=self.depth, lanes=lanes, units=units, copied=self.lanes or not inside or max(self.set_taps) > 1,
         ), found  # fmt: skip
 
     def useful(self) -> float:
         """The part of the taps that read no padding."""
         parts = 1.0
-        for axis, count, extent in zip(self.axes, self.counts, self.source, strict=True):
+        for axis, offsets, extent in zip(self.axes, self.offsets, self.source, strict=True):
+            count = max(axis.counts)
             met = sum(
                 max(0, min(count, -(-(extent - offset) // axis.step)) - max(0, -(offset // axis.step)))
-                for offset in axis.offsets
+                for offset in offsets
             )
-            parts *= met / (count * len(axis.offsets))
+            parts *= met / (count * len(offsets))
         return parts

@@ -16,7 +16,7 @@ INLINE void NAME(store)(REAL *to, NAME(vector) value)
 
 /* A tile of sums, held in registers while they run:
 
-       sums[i][v] += a_i * b_v         i < rows <= TILE_ROWS, v < vecs <= 2; add = 0: from zero
+       sums[i * sums_step + v * LANES + lane] += a_i * b_v     i < rows <= TILE_ROWS, v < vecs <= 2; add = 0: from zero
 
    over all segments, and over k < depth in each:
 
@@ -25,7 +25,7 @@ INLINE void NAME(store)(REAL *to, NAME(vector) value)
    b_v is a vector. a_i is one number, broadcast to all lanes, or, with `lanes`, a vector too. */
 INLINE void NAME(tile)(const int rows, const int vecs, const int lanes, const REAL *a, const ptrdiff_t *at,
                        ptrdiff_t a_step, const REAL *b, ptrdiff_t b_step, const segment *segments, ptrdiff_t count,
-                       ptrdiff_t depth, REAL *sums, int add)
+                       ptrdiff_t depth, REAL *sums, ptrdiff_t sums_step, int add)
 {
     NAME(vector) acc[TILE_ROWS][2];
     UNROLLED for (int i = 0; i < rows; i++)
@@ -34,7 +34,7 @@ INLINE void NAME(tile)(const int rows, const int vecs, const int lanes, const RE
     if (add)
         UNROLLED for (int i = 0; i < rows; i++)
             for (int v = 0; v < vecs; v++)
-                acc[i][v] = NAME(load)(sums + (i * vecs + v) * LANES);
+                acc[i][v] = NAME(load)(sums + i * sums_step + v * LANES);
     for (ptrdiff_t s = 0; s < count; s++) {
         const REAL *a_k = a + segments[s].a;
         const REAL *b_k = b + segments[s].b * b_step;
@@ -52,7 +52,7 @@ INLINE void NAME(tile)(const int rows, const int vecs, const int lanes, const RE
     }
     UNROLLED for (int i = 0; i < rows; i++)
         for (int v = 0; v < vecs; v++)
-            NAME(store)(sums + (i * vecs + v) * LANES, acc[i][v]);
+            NAME(store)(sums + i * sums_step + v * LANES, acc[i][v]);
 }
 
 /* Rows become columns, in registers: log2(LANES) rounds, each of which interleaves the first half of the rows with the
@@ -70,54 +70,85 @@ INLINE void NAME(transpose)(NAME(vector) rows[LANES])
     }
 }
 
-/* out[to[v * LANES + lane] + i] = sums[i][v][lane], for the lanes whose `to` is not negative. */
-INLINE void NAME(put_rows)(const int rows, int vecs, const REAL *sums, REAL *out, const ptrdiff_t *to)
+static __attribute__((noinline)) void NAME(put_part)(ptrdiff_t count, const NAME(vector) * block, REAL *out,
+                                                     const ptrdiff_t *to)
 {
-    for (int v = 0; v < vecs; v++)
-        UNROLLED for (int first = 0; first < rows; first += LANES) {
+    for (int lane = 0; lane < LANES; lane++)
+        for (ptrdiff_t i = 0; i < count && to[lane] >= 0; i++)
+            out[to[lane] + i] = block[lane][i];
+}
+
+/* out[to[v * LANES + lane] + i] = sums[i][v][lane] for i < count, in the lanes whose `to` is not negative. Reads, but does
+   not write, up to LANES rows of sums. */
+static void NAME(put_strip)(ptrdiff_t count, int vecs, const REAL *sums, REAL *out, const ptrdiff_t *to)
+{
+    for (int v = 0; v < vecs; v++, to += LANES)
+        for (ptrdiff_t first = 0; first < count; first += LANES) {
             NAME(vector) block[LANES];
+            if (count >= LANES && first > count - LANES)
+                first = count - LANES; /* the last block overlaps the one before, to be a whole one */
             UNROLLED for (int i = 0; i < LANES; i++)
-                block[i] = first + i < rows ? NAME(load)(sums + ((first + i) * vecs + v) * LANES) : (NAME(vector)){0};
+                block[i] = NAME(load)(sums + ((first + i) * vecs + v) * LANES);
             NAME(transpose)(block);
-            UNROLLED for (int lane = 0; lane < LANES; lane++)
-                if (to[v * LANES + lane] >= 0)
-                    memcpy(out + to[v * LANES + lane] + first, &block[lane],
-                           sizeof(REAL) * (rows - first < LANES ? rows - first : LANES));
+            if (count >= LANES) {
+                UNROLLED for (int lane = 0; lane < LANES; lane++)
+                    if (to[lane] >= 0)
+                        NAME(store)(out + to[lane] + first, block[lane]);
+            }
+            else
+                NAME(put_part)(count, block, out, to);
         }
 }
 
-/* to[i * to_step + lane] = from[lane * from_step + i], i < count, lane < filled <= LANES; zero in the other lanes. */
-static void NAME(interleave)(const REAL *from, ptrdiff_t from_step, ptrdiff_t filled, ptrdiff_t count, REAL *to,
-                             ptrdiff_t to_step)
+/* The same as below, number by number. */
+static __attribute__((noinline)) void NAME(interleave_part)(const REAL *from, ptrdiff_t from_step, ptrdiff_t filled,
+                                                            ptrdiff_t count, REAL *to, ptrdiff_t to_step)
 {
-    ptrdiff_t i = 0;
-    if (filled == LANES)
-        for (; i + LANES <= count; i += LANES) {
-            NAME(vector) block[LANES];
-            UNROLLED for (int lane = 0; lane < LANES; lane++)
-                block[lane] = NAME(load)(from + lane * from_step + i);
-            NAME(transpose)(block);
-            UNROLLED for (int lane = 0; lane < LANES; lane++)
-                NAME(store)(to + (i + lane) * to_step, block[lane]);
-        }
-    for (; i < count; i++)
+    for (ptrdiff_t i = 0; i < count; i++)
         for (ptrdiff_t lane = 0; lane < LANES; lane++)
             to[i * to_step + lane] = lane < filled ? from[lane * from_step + i] : 0;
+}
+
+/* to[i * to_step + lane] = from[lane * from_step + i] for i < count; zero in lanes from `filled` on. Nothing is read from
+   `end` on. */
+static void NAME(interleave)(const REAL *from, ptrdiff_t from_step, ptrdiff_t filled, ptrdiff_t count, const REAL *end,
+                             REAL *to, ptrdiff_t to_step)
+{
+    for (ptrdiff_t first = 0; first < count; first += LANES) {
+        NAME(vector) block[LANES];
+        if (count >= LANES && first > count - LANES)
+            first = count - LANES; /* the last block overlaps the one before, to be a whole one */
+        const REAL *row = from + first;
+        ptrdiff_t rows = count - first;
+        if (row + (filled - 1) * from_step + LANES > end) {
+            NAME(interleave_part)(row, from_step, filled, rows < LANES ? rows : LANES, to + first * to_step, to_step);
+            continue;
+        }
+        if (filled == LANES)
+            UNROLLED for (int lane = 0; lane < LANES; lane++)
+                block[lane] = NAME(load)(row + lane * from_step);
+        else
+            UNROLLED for (int lane = 0; lane < LANES; lane++)
+                block[lane] = lane < filled ? NAME(load)(row + lane * from_step) : (NAME(vector)){0};
+        NAME(transpose)(block);
+        if (rows >= LANES)
+            UNROLLED for (int i = 0; i < LANES; i++)
+                NAME(store)(to + (first + i) * to_step, block[i]);
+        else
+            UNROLLED for (int i = 0; i < LANES; i++)
+                if (i < rows)
+                    NAME(store)(to + (first + i) * to_step, block[i]);
+    }
 }
 
 #define TILE(rows, vecs, lanes)                                                                                        \
     static void NAME(tile_##rows##_##vecs##_##lanes)(                                                                  \
         const REAL *a, const ptrdiff_t *at, ptrdiff_t a_step, const REAL *b, ptrdiff_t b_step,                         \
-        const segment *segments, ptrdiff_t count, ptrdiff_t depth, REAL *sums, int add)                                \
+        const segment *segments, ptrdiff_t count, ptrdiff_t depth, REAL *sums, ptrdiff_t sums_step, int add)                                \
     {                                                                                                                  \
-        NAME(tile)(rows, vecs, lanes, a, at, a_step, b, b_step, segments, count, depth, sums, add);                    \
+        NAME(tile)(rows, vecs, lanes, a, at, a_step, b, b_step, segments, count, depth, sums, sums_step, add);         \
     }
-#define PUT(rows)                                                                                                      \
-    static void NAME(put_##rows)(int vecs, const REAL *sums, REAL *out, const ptrdiff_t *to)                           \
-    {                                                                                                                  \
-        NAME(put_rows)(rows, vecs, sums, out, to);                                                                     \
-    }
-#define ALL(rows) TILE(rows, 1, 0) TILE(rows, 2, 0) TILE(rows, 1, 1) TILE(rows, 2, 1) PUT(rows)
+#define ALL(rows) TILE(rows, 1, 0) TILE(rows, 2, 0) TILE(rows, 1, 1) TILE(rows, 2, 1)
 ALL(1) ALL(2) ALL(3) ALL(4) ALL(5) ALL(6)
 #if TILE_ROWS > 6
 ALL(7) ALL(8) ALL(9) ALL(10) ALL(11) ALL(12) ALL(13) ALL(14)
@@ -128,41 +159,31 @@ ALL(7) ALL(8) ALL(9) ALL(10) ALL(11) ALL(12) ALL(13) ALL(14)
 #endif
 
 typedef void NAME(tile_function)(const REAL *, const ptrdiff_t *, ptrdiff_t, const REAL *, ptrdiff_t, const segment *,
-                                 ptrdiff_t, ptrdiff_t, REAL *, int);
-typedef void NAME(put_function)(int, const REAL *, REAL *, const ptrdiff_t *);
+                                 ptrdiff_t, ptrdiff_t, REAL *, ptrdiff_t, int);
 
 #define BROADCAST_1(rows) NAME(tile_##rows##_1_0)
 #define BROADCAST_2(rows) NAME(tile_##rows##_2_0)
 #define LANES_1(rows) NAME(tile_##rows##_1_1)
 #define LANES_2(rows) NAME(tile_##rows##_2_1)
-#define PUTS(rows) NAME(put_##rows)
 static NAME(tile_function) *const NAME(tiles)[2][2][TILE_ROWS + 1] = {
     {TABLE(BROADCAST_1), TABLE(BROADCAST_2)},
     {TABLE(LANES_1), TABLE(LANES_2)},
 };
-static NAME(put_function) *const NAME(puts)[TILE_ROWS + 1] = TABLE(PUTS);
 
 static inline void NAME(sum_tile)(int rows, int vecs, int lanes, const REAL *a, const ptrdiff_t *at, ptrdiff_t a_step,
                                   const REAL *b, ptrdiff_t b_step, const segment *segments, ptrdiff_t count,
-                                  ptrdiff_t depth, REAL *sums, int add)
+                                  ptrdiff_t depth, REAL *sums, ptrdiff_t sums_step, int add)
 {
-    NAME(tiles)[lanes][vecs - 1][rows](a, at, a_step, b, b_step, segments, count, depth, sums, add);
-}
-
-static inline void NAME(put_tile)(int rows, int vecs, const REAL *sums, REAL *out, const ptrdiff_t *to)
-{
-    NAME(puts)[rows](vecs, sums, out, to);
+    NAME(tiles)[lanes][vecs - 1][rows](a, at, a_step, b, b_step, segments, count, depth, sums, sums_step, add);
 }
 
 #undef ALL
 #undef TILE
-#undef PUT
 #undef TABLE
 #undef BROADCAST_1
 #undef BROADCAST_2
 #undef LANES_1
 #undef LANES_2
-#undef PUTS
 #undef REAL
 #undef INTEGER
 #undef LANES

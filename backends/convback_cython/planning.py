@@ -15,29 +15,24 @@ from convback import ConvGeometry, workspace
 Indices = NDArray[np.intp]
 Triple = tuple[int, int, int]
 
-# A copied window, or a packed operand, of about this size stays in the caches while it is used.
-BLOCK_BYTES = 2 * 2**20
-SHARE = 28  # of the workspace's limit that BLOCK_BYTES is at most: packed panels take 12, windows 6, packed dy 6
+# What one thread copies at once stays in the second-level cache, which is its own; what all share, in the third.
+OWN_BYTES = 3 * 2**17
+SHARED_BYTES = 2 * 2**20
 
 
 class TooLarge(Exception):
     """What a layer needs at once does not fit into the workspace; the message is for people."""
 
 
-def block_bytes() -> int:
-    """The size of a block, which is smaller where CONVBACK_WORKSPACE is."""
-    return min(BLOCK_BYTES, workspace.limit() // SHARE)
-
-
 def chunk(panels: int, bytes_of_one: int) -> int:
-    """How many panels are packed, or summed, at once.
+    """How many panels are packed, or summed, at once: three eighths of the workspace.
 
     Raises
     ------
     TooLarge
-        If a single one does not fit into the workspace.
+        If a single one does not fit.
     """
-    most = 12 * block_bytes()
+    most = workspace.limit() * 3 // 8
     if bytes_of_one > most:
         raise TooLarge(
             f"it packs {bytes_of_one} bytes at once, and {most} of the workspace are for that; raise CONVBACK_WORKSPACE"
@@ -85,26 +80,30 @@ def flattened(geom: ConvGeometry) -> ConvGeometry:
     return ConvGeometry((geom.N, geom.C, *space), (geom.F, geom.C // geom.groups, 1, 1, 1), groups=geom.groups)
 
 
-def block(images: int, count: Triple, reach: Triple, cost: Callable[[Triple], int]) -> tuple[int, int, int, int]:
-    """Images and positions of a block, which costs about BLOCK_BYTES.
+def block(
+    images: int, count: Triple, reach: Triple, cost: Callable[[Triple], int], wanted: int
+) -> tuple[int, int, int, int]:
+    """Images and positions of a block, which costs about `wanted` bytes.
 
     Positions are halved along the first axis that has more than one, until one image fits; if all positions of an image
     fit, several images are taken. A block that is shorter than the kernel's reach would copy most inputs several times:
-    it is made only where a longer one exceeds several BLOCK_BYTES.
+    it is made only where a longer one takes too much of the workspace.
 
     Raises
     ------
     TooLarge
         If the smallest block does not fit into the workspace.
     """
-    size, small = count, block_bytes()
-    for most, overlap in ((small, 1), (6 * small, 0)):
+    large = workspace.limit() // 4
+    small = min(wanted, large)
+    size = count
+    for most, overlap in ((small, 1), (large, 0)):
         for axis in range(3):
             while size[axis] > max(1, overlap * reach[axis]) and cost(size) > most:
                 size = triple((n + 1) // 2 if a == axis else n for a, n in enumerate(size))
-    if cost(size) > 6 * small:
+    if cost(size) > large:
         raise TooLarge(
-            f"the inputs of one output take {cost(size)} bytes, and {6 * small} of the workspace are for them; "
+            f"the inputs of one output take {cost(size)} bytes, and {large} of the workspace are for them; "
             "raise CONVBACK_WORKSPACE"
         )
     fitting = max(1, small // max(1, cost(size))) if size == count else 1

@@ -9,7 +9,7 @@ A tile of entries stays in registers while its sum runs over a block of position
 1. dy of a block is packed in panels, so that the slots of a tile are neighbours in memory.
 2. Where a tile has rows of several taps, the inputs are copied with their padding. Where all its rows have one tap, x is
    read in place, and positions that read padding are left out.
-3. Threads share out the tiles. Where these are few, the positions of a block are divided into parts, always in the
+3. Threads share out the tiles; with lanes, the vectors of groups. Where these are few, the positions of a block are divided into parts, always in the
    same way, and the sums of the parts are added in order at the end; so the result does not depend on threads.
 """
 
@@ -18,7 +18,7 @@ cdef class Reduction:
     """dw of one problem in C; `plan` is a `reduction.Reduction`."""
 
     cdef Window window
-    cdef Py_ssize_t N, panels, chunk, slots, slot_step, block_images, parts, tiles, rows, image
+    cdef Py_ssize_t N, panels, chunk, packed, slots, slot_step, block_images, parts, tiles, rows, image
     cdef bint clipped
     cdef Py_ssize_t[3] count, step, origin, block
     cdef const Py_ssize_t[::1] panel_vecs, panel_group, vec_channel, vec_filled
@@ -28,6 +28,7 @@ cdef class Reduction:
         cdef int axis
         self.window = Window(plan.window)
         self.N, self.panels, self.chunk, self.slots = plan.N, plan.panels, plan.chunk, plan.slots
+        self.packed = plan.packed
         self.block_images, self.parts = plan.block[0], plan.parts
         self.tiles, self.rows = len(plan.tile_first) - 1, len(plan.row_unit)
         self.image, self.slot_step, self.clipped = plan.image, plan.slot_step, plan.clipped
@@ -53,46 +54,47 @@ cdef class Reduction:
 
 
 cdef struct Work:
-    Py_ssize_t panel, panels, images
+    Py_ssize_t panel, panels  # that are summed now
+    Py_ssize_t n, images
     Py_ssize_t[3] first, size  # positions of the block
-    bint add  # to what earlier blocks have summed
 
 
 cdef int run_reduction(
     Reduction plan, const real *dy, const real *x, real *out, real *scratch, int threads
 ) except -1:
     cdef Window window = plan.window
-    cdef Py_ssize_t chunk = min(plan.chunk, plan.panels)
-    cdef Py_ssize_t positions = plan.block_images * plan.block[0] * plan.block[1] * plan.block[2]
+    cdef int copies = threads if window.lanes > 1 else 1
+    cdef Py_ssize_t rows = plan.block_images * plan.block[0] * plan.block[1]
+    cdef Py_ssize_t dy_size = plan.packed * rows * plan.block[2] * plan.slots
+    cdef Py_ssize_t x_size = plan.block_images * window.strides().n * window.copied
     cdef real *sums = scratch
-    cdef real *packed = sums + plan.parts * chunk * plan.rows * plan.slots
-    cdef real *copy = packed + chunk * positions * plan.slots
-    cdef segment *segments = <segment *> (copy + plan.block_images * window.strides().n * window.copied)
-    cdef Py_ssize_t[3] blocks
-    cdef Py_ssize_t n, block, item
-    cdef int axis
+    cdef real *packed = sums + plan.parts * plan.chunk * plan.rows * plan.slots
+    cdef real *copy = packed + copies * dy_size
+    cdef segment *segments = <segment *> (copy + copies * x_size)
+    cdef Py_ssize_t block, item, items, first, last
     cdef Work work
-    for axis in range(3):
-        blocks[axis] = (plan.count[axis] + plan.block[axis] - 1) // plan.block[axis]
     work.panel = 0
     while work.panel < plan.panels:
-        work.panels = min(chunk, plan.panels - work.panel)
-        work.add = False
-        n = 0
-        while n < plan.N:
-            work.images = min(plan.block_images, plan.N - n)
-            for block in range(blocks[0] * blocks[1] * blocks[2]):
-                work.first[0] = block // (blocks[2] * blocks[1]) * plan.block[0]
-                work.first[1] = block // blocks[2] % blocks[1] * plan.block[1]
-                work.first[2] = block % blocks[2] * plan.block[2]
-                for axis in range(3):
-                    work.size[axis] = min(plan.block[axis], plan.count[axis] - work.first[axis])
+        work.panels = min(plan.chunk, plan.panels - work.panel)
+        if window.lanes > 1:
+            items = plan.panel_group[work.panel + work.panels - 1] - plan.panel_group[work.panel] + 1
+            items *= plan.parts
+            first = 0
+            while first < items:
+                last = min(items, first + 4 * threads)
                 with nogil:
-                    sum_block(
-                        plan, &work, dy + n * plan.image, x + n * window.image, packed, copy, sums, segments, threads)
-                work.add = True
+                    for item in prange(first, last, num_threads=threads, schedule="dynamic"):
+                        sum_part(
+                            plan, &work, dy, x, packed + threadid() * dy_size, copy + threadid() * x_size, sums,
+                            segments + threadid() * rows, item // plan.parts, item % plan.parts)
+                first = last
                 PyErr_CheckSignals()
-            n += work.images
+        else:
+            for block in range(reduction_blocks(plan)):
+                with nogil:
+                    place_work(plan, &work, block)
+                    sum_block(plan, &work, dy, x, packed, copy, sums, segments, rows, block > 0, threads)
+                PyErr_CheckSignals()
         with nogil:
             for item in prange(work.panels * plan.tiles, num_threads=threads, schedule="static"):
                 add_parts(plan, &work, sums, out, item // plan.tiles, item % plan.tiles)
@@ -100,42 +102,98 @@ cdef int run_reduction(
     return 0
 
 
+cdef Py_ssize_t reduction_blocks(Reduction plan) noexcept nogil:
+    cdef Py_ssize_t axis, blocks = (plan.N + plan.block_images - 1) // plan.block_images
+    for axis in range(3):
+        blocks *= (plan.count[axis] + plan.block[axis] - 1) // plan.block[axis]
+    return blocks
+
+
+cdef void place_work(Reduction plan, Work *work, Py_ssize_t block) noexcept nogil:
+    """Images and positions of a block."""
+    cdef Py_ssize_t axis, blocks
+    for axis in range(2, -1, -1):
+        blocks = (plan.count[axis] + plan.block[axis] - 1) // plan.block[axis]
+        work.first[axis] = block % blocks * plan.block[axis]
+        work.size[axis] = min(plan.block[axis], plan.count[axis] - work.first[axis])
+        block = block // blocks
+    work.n = block * plan.block_images
+    work.images = min(plan.block_images, plan.N - work.n)
+
+
+cdef void window_start(Reduction plan, const Work *work, Py_ssize_t *start) noexcept nogil:
+    cdef int axis
+    for axis in range(3):
+        start[axis] = work.first[axis] * plan.step[axis] + plan.origin[axis]
+
+
 cdef void sum_block(
     Reduction plan, const Work *work, const real *dy, const real *x, real *packed, real *copy, real *sums,
-    segment *segments, int threads,
+    segment *segments, Py_ssize_t most_rows, bint add, int threads,
 ) noexcept nogil:
-    """Add the products of one block of positions to the sums."""
+    """Add the products of one block of positions, which threads share, to the sums."""
     cdef Py_ssize_t[3] start
-    cdef Py_ssize_t item, rows = work.images * work.size[0] * work.size[1]
-    cdef Py_ssize_t most = plan.block_images * plan.block[0] * plan.block[1]
-    cdef Py_ssize_t runs = work.images * work.size[0]
-    cdef const real *inputs = x
-    cdef int axis
-    if plan.block[2] < plan.count[2]:
-        runs *= work.size[1]
+    cdef Py_ssize_t item, part, panel, tile, rows = work.images * work.size[0] * work.size[1]
+    cdef Py_ssize_t runs = runs_of(plan, work)
+    dy += work.n * plan.image
+    x += work.n * plan.window.image
     for item in prange(work.panels * runs, num_threads=threads, schedule="static"):
-        pack_run(plan, work, dy, packed, item // runs, item % runs, runs)
+        pack_run(plan, work, dy, packed, work.panel, item // runs, item % runs)
     if plan.window.copied:
-        for axis in range(3):
-            start[axis] = work.first[axis] * plan.step[axis] + plan.origin[axis]
-        copy_rows(plan.window, x, copy, start, work.images, threads)
-        inputs = copy
+        window_start(plan, work, start)
+        for item in prange(work.images * plan.window.rows, num_threads=threads, schedule="static"):
+            copy_row(plan.window, x, copy, start, item, 0)
+        x = copy
     for item in prange(plan.parts * work.panels * plan.tiles, num_threads=threads, schedule="static"):
+        part, panel = item // (plan.tiles * work.panels), item // plan.tiles % work.panels
         sum_entries(
-            plan, work, inputs, packed, sums, segments + threadid() * most, item // (plan.tiles * work.panels),
-            item // plan.tiles % work.panels, item % plan.tiles, rows,
+            plan, work, x, packed, sums, segments + threadid() * most_rows, part, work.panel, panel, panel,
+            item % plan.tiles, part * rows // plan.parts, (part + 1) * rows // plan.parts, add,
         )
 
 
-cdef void pack_run(
-    Reduction plan, const Work *work, const real *dy, real *packed, Py_ssize_t panel, Py_ssize_t run, Py_ssize_t runs
+cdef void sum_part(
+    Reduction plan, const Work *chunk, const real *dy, const real *x, real *packed, real *copy, real *sums,
+    segment *segments, Py_ssize_t share, Py_ssize_t part,
 ) noexcept nogil:
-    """packed[position, slot] of one panel, for a run of neighbouring positions: a row, or all rows of one depth."""
+    """The sums over one part of the blocks, for one vector of groups, on one thread."""
+    cdef Work work = chunk[0]
+    cdef Py_ssize_t blocks = reduction_blocks(plan)
+    cdef Py_ssize_t group = plan.panel_group[chunk.panel] + share
+    cdef Py_ssize_t panels = plan.panels // (plan.panel_group[plan.panels - 1] + 1)
+    cdef Py_ssize_t first = max(chunk.panel, group * panels)
+    cdef Py_ssize_t last = min(chunk.panel + chunk.panels, (group + 1) * panels)
+    cdef Py_ssize_t[3] start
+    cdef Py_ssize_t block, panel, i
+    for block in range(part * blocks // plan.parts, (part + 1) * blocks // plan.parts):
+        place_work(plan, &work, block)
+        window_start(plan, &work, start)
+        copy_rows(plan.window, x + work.n * plan.window.image, copy, start, work.images, group)
+        for panel in range(last - first):
+            for i in range(runs_of(plan, &work)):
+                pack_run(plan, &work, dy + work.n * plan.image, packed, first, panel, i)
+            for i in range(plan.tiles):
+                sum_entries(
+                    plan, &work, copy, packed, sums, segments, part, first, panel, first + panel - chunk.panel, i,
+                    0, work.images * work.size[0] * work.size[1], block > part * blocks // plan.parts,
+                )
+
+
+cdef Py_ssize_t runs_of(Reduction plan, const Work *work) noexcept nogil:
+    """Runs of neighbouring positions in a block: rows or, where these are whole, all rows of one depth."""
+    return work.images * work.size[0] * (work.size[1] if plan.block[2] < plan.count[2] else 1)
+
+
+cdef void pack_run(
+    Reduction plan, const Work *work, const real *dy, real *packed, Py_ssize_t first, Py_ssize_t panel, Py_ssize_t run
+) noexcept nogil:
+    """packed[position, slot] of one panel, counted from `first`, for one run."""
     cdef Py_ssize_t size = work.size[1] * work.size[2]
     cdef Py_ssize_t space = plan.count[0] * plan.count[1] * plan.count[2]
     cdef Py_ssize_t vector = VECTOR_BYTES // <Py_ssize_t> sizeof(real)
-    cdef Py_ssize_t vecs = plan.panel_vecs[work.panel + panel]
+    cdef Py_ssize_t vecs = plan.panel_vecs[first + panel]
     cdef Py_ssize_t n, h, i = 0, v, at
+    cdef const real *end
     if plan.block[2] < plan.count[2]:
         size = work.size[2]
         i = run % work.size[1]
@@ -143,28 +201,36 @@ cdef void pack_run(
     n, h = run // work.size[0], run % work.size[0]
     at = (n * work.size[0] + h) * work.size[1] * work.size[2] + i * work.size[2]
     packed += panel * work.images * work.size[0] * work.size[1] * work.size[2] * plan.slots + at * vecs * vector
-    dy += n * plan.image + (
+    dy += n * plan.image
+    end = dy + plan.image
+    dy += (
         (work.first[0] + h) * plan.count[1] + work.first[1] + i) * plan.count[2] + work.first[2]
     for v in range(vecs):
         interleave(
-            dy + plan.vec_channel[2 * (work.panel + panel) + v] * space, plan.slot_step * space,
-            plan.vec_filled[2 * (work.panel + panel) + v], size, packed + v * vector, vecs * vector,
+            dy + plan.vec_channel[2 * (first + panel) + v] * space, plan.slot_step * space,
+            plan.vec_filled[2 * (first + panel) + v], size, end, packed + v * vector, vecs * vector,
         )
 
 
 cdef void sum_entries(
     Reduction plan, const Work *work, const real *inputs, const real *packed, real *sums, segment *segments,
-    Py_ssize_t part, Py_ssize_t panel, Py_ssize_t tile, Py_ssize_t rows,
+    Py_ssize_t part, Py_ssize_t first_panel, Py_ssize_t panel, Py_ssize_t summed, Py_ssize_t tile, Py_ssize_t row,
+    Py_ssize_t end, bint add,
 ) noexcept nogil:
-    """Add what one part of the block contributes to one tile."""
+    """Add what the rows of positions from `row` to `end` contribute to one tile of a panel.
+
+    dy of the panel is packed as number `panel` from `first_panel` on, and its sums are number `summed` of the chunk.
+    """
     cdef Strides strides = plan.window.strides()
     cdef Py_ssize_t first = plan.tile_first[tile]
-    cdef Py_ssize_t vecs = plan.panel_vecs[work.panel + panel]
+    cdef Py_ssize_t vecs = plan.panel_vecs[first_panel + panel]
     cdef Py_ssize_t width = vecs * VECTOR_BYTES // <Py_ssize_t> sizeof(real)
     cdef Py_ssize_t[TILE_ROWS] at
-    cdef Py_ssize_t i, row, n, h, depth, count = 0, j = 0, q, r
+    cdef Py_ssize_t i, n, h, depth, count = 0, j = 0, q, r
     cdef const Py_ssize_t *tap
-    cdef Py_ssize_t base = plan.panel_group[work.panel + panel] * plan.window.depth * strides.u
+    cdef Py_ssize_t base = 0
+    if plan.window.lanes == 1:
+        base = plan.panel_group[first_panel + panel] * plan.window.depth * strides.u
     for i in range(plan.tile_first[tile + 1] - first):
         tap = &plan.row_tap[3 * (first + i)]
         at[i] = plan.row_unit[first + i] * strides.u
@@ -178,7 +244,7 @@ cdef void sum_entries(
         depth = max(j, min(depth, -floor_divided(i - plan.window.extent[2], plan.step[2]))) - j
         base += (i + j * plan.step[2]) * strides.s
     if depth:
-        for row in range(part * rows // plan.parts, (part + 1) * rows // plan.parts):
+        for row in range(row, end):
             n = row // (work.size[0] * work.size[1])
             h = row // work.size[1] % work.size[0]
             i = row % work.size[1]
@@ -192,10 +258,10 @@ cdef void sum_entries(
             segments[count].b = row * work.size[2] + j
             count += 1
     packed += panel * work.images * work.size[0] * work.size[1] * work.size[2] * plan.slots
-    sums += ((part * work.panels + panel) * plan.rows + first) * plan.slots
+    sums += ((part * plan.chunk + summed) * plan.rows + first) * plan.slots
     sum_tile(
         plan.tile_first[tile + 1] - first, vecs, plan.window.lanes > 1, inputs, at, plan.step[2] * strides.s, packed,
-        width, segments, count, depth, sums, work.add,
+        width, segments, count, depth, sums, width, add,
     )
 
 
@@ -211,7 +277,7 @@ cdef void add_parts(
     cdef Py_ssize_t width = plan.panel_vecs[work.panel + panel] * VECTOR_BYTES // <Py_ssize_t> sizeof(real)
     cdef Py_ssize_t first = plan.tile_first[tile]
     cdef Py_ssize_t row, slot, part, at
-    cdef Py_ssize_t size = work.panels * plan.rows * plan.slots
+    cdef Py_ssize_t size = plan.chunk * plan.rows * plan.slots
     cdef real total
     sums += (panel * plan.rows + first) * plan.slots
     for slot in range(width):

@@ -4,7 +4,7 @@ The *slots* of a tile are filters of one group, packed in panels as in gather.py
 channel and a tap. With many channels a tile has rows of one tap, and leaves out the positions where that tap reads
 padding. With few, it has rows of several taps, and inputs are copied with their padding.
 
-With `lanes`, a slot is a group, and a row the channel of that number in each.
+With `lanes`, a slot is a group, and a row the channel of that number in each; a thread sums whole vectors of groups.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from itertools import pairwise, product
 
 from convback import ConvGeometry
 from convback_cython.planning import (
+    OWN_BYTES,
+    SHARED_BYTES,
     Indices,
     Triple,
     Window,
@@ -25,7 +27,7 @@ from convback_cython.planning import (
     indices,
     panels,
     triple,
-)  # fmt: skip
+)
 
 # So many tiles can be shared out evenly among any likely number of threads.
 TILES = 32
@@ -39,6 +41,7 @@ class Reduction:
     N: int
     panels: int
     chunk: int  # panels that are summed at once
+    packed: int  # panels for which dy is packed at once, by all threads together or, with lanes, by each
     slots: int  # of a panel
     slot_step: int  # channels of dy between neighbouring slots
     block: tuple[int, int, int, int]  # images and positions
@@ -61,9 +64,9 @@ class Reduction:
 
     def scratch_bytes(self, threads: int) -> int:
         sums = self.parts * self.chunk * len(self.row_unit) * self.slots
-        packed = self.chunk * math.prod(self.block) * self.slots
-        segments = threads * math.prod(self.block[:3]) * 16
-        return (sums + packed + self.window.numbers(self.block[0])) * self.itemsize + segments
+        packed = self.packed * math.prod(self.block) * self.slots
+        copies = (packed + self.window.numbers(self.block[0])) * (threads if self.window.lanes > 1 else 1)
+        return (sums + copies) * self.itemsize + threads * math.prod(self.block[:3]) * 16
 
 
 def reduction(geom: ConvGeometry, itemsize: int, vector_bytes: int, tile_rows: int, lanes: bool) -> Reduction:
@@ -80,24 +83,29 @@ def reduction(geom: ConvGeometry, itemsize: int, vector_bytes: int, tile_rows: i
     parts = min(16, -(-TILES // (number * (len(tile_first) - 1))))
     summed = chunk(number, parts * len(rows) * 2 * V * itemsize)
     reach = triple((k - 1) * d + 1 for k, d in zip(geom.kernel, geom.dilation, strict=True))
-    units = (-(-geom.groups // V) if lanes else geom.groups) * C
+    units = C if lanes else geom.C
     width = V if lanes else 1
 
     def size(count: Triple) -> Triple:
         return triple((n - 1) * s + r for n, s, r in zip(count, stride, reach, strict=True))
 
+    packed = number // -(-geom.groups // V) if lanes else summed
+
     def cost(count: Triple) -> int:
         copied = 0 if clipped else math.prod(size(count)) * units * width
-        return (summed * math.prod(count) * 2 * V + copied) * itemsize
+        return (packed * math.prod(count) * 2 * V + copied) * itemsize
 
-    blocks = block(geom.N, triple(geom.y_spatial), (1, 1, 1) if clipped else reach, cost)
+    count = triple(geom.y_spatial)
+    blocks = block(geom.N, count, (1, 1, 1) if clipped else reach, cost, OWN_BYTES if lanes else SHARED_BYTES)
+    if lanes:  # a part has whole blocks
+        parts = min(parts, math.prod(-(-n // b) for n, b in zip((geom.N, *count), blocks, strict=True)))
     return Reduction(
         window=Window(
             extent=triple(geom.x_spatial), size=size(blocks[1:]), channels=geom.C, groups=geom.groups, depth=C,
             lanes=width, units=units, copied=not clipped,
         ),
-        N=geom.N, panels=number, chunk=summed, slots=2 * V, slot_step=F if lanes else 1, block=blocks, parts=parts,
-        image=geom.F * math.prod(geom.y_spatial), clipped=clipped, count=triple(geom.y_spatial),
+        N=geom.N, panels=number, chunk=summed, packed=packed, slots=2 * V, slot_step=F if lanes else 1, block=blocks, parts=parts,
+        image=geom.F * math.prod(geom.y_spatial), clipped=clipped, count=count,
         step=stride, origin=triple(-lo for lo, _ in geom.padding),
         panel_vecs=indices(found["vecs"]), panel_group=indices(found["group"]),
         vec_channel=indices(found["channel"]), vec_filled=indices(found["filled"]),

@@ -10,7 +10,7 @@ never stored: implicit GEMM. In `grouped` and `depthwise` it is the groups, a ve
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache, lru_cache
 
 import numpy as np
 
@@ -21,7 +21,6 @@ from convback_cython.planning import TooLarge
 
 # About 30 microseconds of work: below it, starting and awaiting threads costs what they save.
 PARALLEL_MACS = 1_000_000
-MOST_THREADS = 64
 
 _kernels = isa.kernels()
 
@@ -66,11 +65,12 @@ class Tiled:
         kernel = _kernels.Reduction if op == "dw" else _kernels.Gather
         steps = [kernel(a_pass) for a_pass in passes]
         parallel = geom.macs >= PARALLEL_MACS
-        nbytes = [max((a_pass.scratch_bytes(n) for a_pass in passes), default=0) for n in (0, 1)]
+        most = min((fitting_threads(a_pass) for a_pass in passes), default=1)
+        nbytes = cache(lambda threads: max((a_pass.scratch_bytes(threads) for a_pass in passes), default=0))
 
         def run(a: Array, b: Array, out: Array) -> None:
-            threads = min(get_num_threads(), MOST_THREADS) if parallel else 1
-            scratch = workspace.take(nbytes[0] + threads * (nbytes[1] - nbytes[0]))
+            threads = min(get_num_threads(), most) if parallel else 1
+            scratch = workspace.take(nbytes(threads))
             if zero:
                 out.fill(0)
             for step in steps:
@@ -89,6 +89,12 @@ class Tiled:
 
     def db(self, dy: Array, out: Array) -> None:
         direct.db(dy, out)
+
+
+def fitting_threads(a_pass: gather.Pass | reduction.Reduction) -> int:
+    """How many threads find room in the workspace for copies of their own: at least one."""
+    shared = a_pass.scratch_bytes(0)
+    return max(1, (workspace.limit() - shared) // max(1, a_pass.scratch_bytes(1) - shared))
 
 
 def _any_layer(geom: ConvGeometry) -> str | None:

@@ -10,18 +10,20 @@ cdef extern from "microkernel.h":
         TILE_ROWS
     void float_sum_tile(
         int rows, int vecs, int lanes, const float *a, const Py_ssize_t *at, Py_ssize_t a_step, const float *b,
-        Py_ssize_t b_step, const segment *segments, Py_ssize_t count, Py_ssize_t depth, float *sums, int add) nogil
+        Py_ssize_t b_step, const segment *segments, Py_ssize_t count, Py_ssize_t depth, float *sums,
+        Py_ssize_t sums_step, int add) nogil
     void double_sum_tile(
         int rows, int vecs, int lanes, const double *a, const Py_ssize_t *at, Py_ssize_t a_step, const double *b,
-        Py_ssize_t b_step, const segment *segments, Py_ssize_t count, Py_ssize_t depth, double *sums, int add) nogil
-    void float_put_tile(int rows, int vecs, const float *sums, float *out, const Py_ssize_t *to) nogil
-    void double_put_tile(int rows, int vecs, const double *sums, double *out, const Py_ssize_t *to) nogil
+        Py_ssize_t b_step, const segment *segments, Py_ssize_t count, Py_ssize_t depth, double *sums,
+        Py_ssize_t sums_step, int add) nogil
+    void float_put_strip(Py_ssize_t count, int vecs, const float *sums, float *out, const Py_ssize_t *to) nogil
+    void double_put_strip(Py_ssize_t count, int vecs, const double *sums, double *out, const Py_ssize_t *to) nogil
     void float_interleave(
-        const float *source, Py_ssize_t from_step, Py_ssize_t filled, Py_ssize_t count, float *to, Py_ssize_t to_step
-    ) nogil
+        const float *source, Py_ssize_t from_step, Py_ssize_t filled, Py_ssize_t count, const float *end, float *to,
+        Py_ssize_t to_step) nogil
     void double_interleave(
-        const double *source, Py_ssize_t from_step, Py_ssize_t filled, Py_ssize_t count, double *to, Py_ssize_t to_step
-    ) nogil
+        const double *source, Py_ssize_t from_step, Py_ssize_t filled, Py_ssize_t count, const double *end, double *to,
+        Py_ssize_t to_step) nogil
 
 cdef enum:
     SLOTS = 2 * VECTOR_BYTES // 4  # most numbers in a row of a tile
@@ -47,26 +49,34 @@ cdef class Operands:
 
 cdef inline void sum_tile(
     int rows, int vecs, int lanes, const real *a, const Py_ssize_t *at, Py_ssize_t a_step, const real *b,
-    Py_ssize_t b_step, const segment *segments, Py_ssize_t count, Py_ssize_t depth, real *sums, int add,
+    Py_ssize_t b_step, const segment *segments, Py_ssize_t count, Py_ssize_t depth, real *sums, Py_ssize_t sums_step,
+    int add,
 ) noexcept nogil:
     if real is float:
-        float_sum_tile(rows, vecs, lanes, a, at, a_step, b, b_step, segments, count, depth, sums, add)
+        float_sum_tile(rows, vecs, lanes, a, at, a_step, b, b_step, segments, count, depth, sums, sums_step, add)
     else:
-        double_sum_tile(rows, vecs, lanes, a, at, a_step, b, b_step, segments, count, depth, sums, add)
+        double_sum_tile(rows, vecs, lanes, a, at, a_step, b, b_step, segments, count, depth, sums, sums_step, add)
 
 
-cdef inline void put_tile(int rows, int vecs, const real *sums, real *out, const Py_ssize_t *to) noexcept nogil:
+cdef inline void put_strip(
+    Py_ssize_t count, int vecs, const real *sums, real *out, const Py_ssize_t *to
+) noexcept nogil:
+    """out[to[slot] + i] = sums[i, slot] for i < count and every slot whose `to` is not negative."""
     if real is float:
-        float_put_tile(rows, vecs, sums, out, to)
+        float_put_strip(count, vecs, sums, out, to)
     else:
-        double_put_tile(rows, vecs, sums, out, to)
+        double_put_strip(count, vecs, sums, out, to)
 
 
 cdef inline void interleave(
-    const real *source, Py_ssize_t from_step, Py_ssize_t filled, Py_ssize_t count, real *to, Py_ssize_t to_step
+    const real *source, Py_ssize_t from_step, Py_ssize_t filled, Py_ssize_t count, const real *end, real *to,
+    Py_ssize_t to_step,
 ) noexcept nogil:
-    """to[i * to_step + lane] = source[lane * from_step + i] for i < count; zero in lanes from `filled` on."""
+    """to[i * to_step + lane] = source[lane * from_step + i] for i < count; zero in lanes from `filled` on.
+
+    Nothing is read from `end` on.
+    """
     if real is float:
-        float_interleave(source, from_step, filled, count, to, to_step)
+        float_interleave(source, from_step, filled, count, end, to, to_step)
     else:
-        double_interleave(source, from_step, filled, count, to, to_step)
+        double_interleave(source, from_step, filled, count, end, to, to_step)

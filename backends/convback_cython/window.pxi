@@ -13,7 +13,7 @@ cdef struct Strides:
 cdef class Window:
     """How to copy the windows of one operand; `plan` is a `planning.Window`."""
 
-    cdef Py_ssize_t units, lanes, depth, groups, image, channel
+    cdef Py_ssize_t units, lanes, depth, groups, image, channel, rows
     cdef bint copied
     cdef Py_ssize_t[3] extent, size
 
@@ -26,6 +26,7 @@ cdef class Window:
             self.extent[axis], self.size[axis] = plan.extent[axis], plan.size[axis]
             self.channel *= self.extent[axis]
         self.image = plan.channels * self.channel
+        self.rows = self.size[0] * self.size[1] * self.units  # of a copy of one image
 
     cdef Strides strides(self) noexcept nogil:
         """Of the copy, or of the operand itself where none is made."""
@@ -39,38 +40,43 @@ cdef class Window:
 
 
 cdef void copy_rows(
-    Window window, const real *source, real *copy, const Py_ssize_t *start, Py_ssize_t images, int threads
+    Window window, const real *source, real *copy, const Py_ssize_t *start, Py_ssize_t images, Py_ssize_t group
 ) noexcept nogil:
-    """Copy the windows of some images, the first of which `source` points to, that begin at `start`."""
-    cdef Py_ssize_t Q = window.size[0], R = window.size[1], U = window.units
-    cdef Py_ssize_t row, size = window.size[2] * window.lanes
-    for row in prange(images * Q * R * U, num_threads=threads, schedule="static"):
-        copy_row(
-            window, source + row // (U * R * Q) * window.image, copy + row * size,
-            start[0] + row // (U * R) % Q, start[1] + row // U % R, row % U, start[2],
-        )
+    """Copy the windows of some images, the first of which `source` points to, that begin at `start`.
+
+    Without lanes `group` is 0: all units are copied. With lanes, those of one vector of groups are.
+    """
+    cdef Py_ssize_t row
+    for row in range(images * window.rows):
+        copy_row(window, source, copy, start, row, group * window.depth)
 
 
 cdef void copy_row(
-    Window window, const real *image, real *copy, Py_ssize_t q, Py_ssize_t r, Py_ssize_t unit, Py_ssize_t s
+    Window window, const real *source, real *copy, const Py_ssize_t *start, Py_ssize_t row, Py_ssize_t first_unit
 ) noexcept nogil:
-    """Copy the row (q, r) of a unit from s on; zeros where it lies outside."""
-    cdef Py_ssize_t size = window.size[2], lanes = window.lanes
+    """Copy one row (n, q, r, unit); zeros where it lies outside."""
+    cdef Py_ssize_t size = window.size[2], lanes = window.lanes, s = start[2]
     cdef Py_ssize_t first = min(max(-s, 0), size)
     cdef Py_ssize_t last = min(max(window.extent[2] - s, first), size)
+    cdef Py_ssize_t unit = first_unit + row % window.units
+    cdef Py_ssize_t r = start[1] + row // window.units % window.size[1]
+    cdef Py_ssize_t q = start[0] + row // (window.units * window.size[1]) % window.size[0]
     cdef Py_ssize_t channel
-    cdef const real *source
+    cdef const real *end
+    copy += row * size * lanes
     if not (0 <= q < window.extent[0] and 0 <= r < window.extent[1]):
         memset(copy, 0, size * lanes * sizeof(real))
         return
     memset(copy, 0, first * lanes * sizeof(real))
     memset(copy + last * lanes, 0, (size - last) * lanes * sizeof(real))
+    source += row // window.rows * window.image
+    end = source + window.image
     channel = unit if lanes == 1 else unit // window.depth * lanes * window.depth + unit % window.depth
-    source = image + channel * window.channel + (q * window.extent[1] + r) * window.extent[2] + s + first
+    source += channel * window.channel + (q * window.extent[1] + r) * window.extent[2] + s + first
     if lanes == 1:
         memcpy(copy + first, source, (last - first) * sizeof(real))
     else:
         interleave(
             source, window.depth * window.channel, min(lanes, window.groups - unit // window.depth * lanes),
-            last - first, copy + first * lanes, lanes,
+            last - first, end, copy + first * lanes, lanes,
         )
