@@ -16,13 +16,14 @@ not depend on the number of threads.
 
 cdef enum:
     STRIP = 4 * TILE_ROWS  # outputs along a strip, at most
+    PACKED_TAPS = 64  # up to so many are packed by transposition
 
 
 cdef class Gather:
     """One pass in C; `plan` is a `gather.Pass`."""
 
     cdef Window window
-    cdef Py_ssize_t N, taps, panels, chunk, slots, block_images, weight_depth, image, columns
+    cdef Py_ssize_t N, taps, panels, chunk, slots, block_images, weight_depth, weights, kernel, image, columns
     cdef bint joined, skips
     cdef Py_ssize_t[3] count, step, origin, block, out_step, out
     cdef const Py_ssize_t[::1] tap_at, tap_weight, panel_vecs, panel_group, slot_out, slot_weight, slot_phase
@@ -34,6 +35,7 @@ cdef class Gather:
         self.N, self.taps, self.columns = plan.N, plan.taps, plan.columns
         self.panels, self.chunk, self.slots = plan.panels, plan.chunk, plan.slots
         self.block_images, self.weight_depth, self.image = plan.block[0], plan.weight_depth, plan.image
+        self.weights, self.kernel = plan.weights, plan.kernel
         self.joined, self.skips = plan.joined, plan.skips
         for axis in range(3):
             self.count[axis], self.step[axis] = plan.count[axis], plan.step[axis]
@@ -194,22 +196,43 @@ cdef Py_ssize_t segment_count(Gather plan, Py_ssize_t column) noexcept nogil:
 
 cdef void pack_weights(Gather plan, const real *weights, real *packed, Py_ssize_t panel, Py_ssize_t ci) noexcept nogil:
     """packed[term, slot] of one panel and ci; terms in the order of `all_segments`."""
-    cdef Py_ssize_t width = plan.panel_vecs[panel] * VECTOR_BYTES // <Py_ssize_t> sizeof(real)
-    cdef Py_ssize_t depth = plan.window.depth
-    cdef Py_ssize_t slot, tap, at, term, column, first, inner
+    cdef Py_ssize_t vector = VECTOR_BYTES // <Py_ssize_t> sizeof(real)
+    cdef Py_ssize_t width = plan.panel_vecs[panel] * vector
+    cdef Py_ssize_t first = panel * plan.slots, v, slot, tap, filled, at
+    cdef const Py_ssize_t *slots
     cdef const Py_ssize_t *tap_weight
-    cdef const real *weight
-    for slot in range(width):
-        at = plan.slot_weight[panel * plan.slots + slot]
-        tap_weight = &plan.tap_weight[plan.slot_phase[panel * plan.slots + slot] * plan.taps]
-        weight = weights + max(at, 0) + ci * plan.weight_depth
-        for column in range(plan.columns):
-            first, inner = plan.set_tap[column], plan.set_inner[column]
-            for tap in range(plan.set_tap[column + 1] - first):
-                term = first * depth + (tap // inner * depth + ci) * inner + tap % inner
-                packed[term * width + slot] = (
-                    weight[tap_weight[first + tap]] if at >= 0 and tap_weight[first + tap] >= 0 else 0
+    cdef real[PACKED_TAPS * SLOTS] taps
+    if plan.joined or plan.kernel > PACKED_TAPS:
+        for slot in range(width):
+            tap_weight = &plan.tap_weight[plan.slot_phase[first + slot] * plan.taps]
+            at = plan.slot_weight[first + slot]
+            for tap in range(plan.taps):
+                packed[term_of(plan, tap, ci) * width + slot] = (
+                    weights[at + ci * plan.weight_depth + tap_weight[tap]] if at >= 0 and tap_weight[tap] >= 0 else 0
                 )
+        return
+    for v in range(plan.panel_vecs[panel]):  # all taps of a vector of slots, whose weights are evenly spaced, at once
+        slot = v * vector
+        slots = &plan.slot_weight[first + slot]
+        filled = 0
+        while filled < vector and slots[filled] >= 0:
+            filled += 1
+        interleave(
+            weights + slots[0] + ci * plan.weight_depth, slots[1] - slots[0], filled, plan.kernel,
+            weights + plan.weights, taps, vector,
+        )
+        for tap in range(plan.taps):
+            memcpy(packed + term_of(plan, tap, ci) * width + slot, taps + plan.tap_weight[tap] * vector, VECTOR_BYTES)
+
+
+cdef inline Py_ssize_t term_of(Gather plan, Py_ssize_t tap, Py_ssize_t ci) noexcept nogil:
+    """The place of a product in the sum: sets one after another, channels innermost or a row of taps."""
+    cdef Py_ssize_t column = 0, inner, first
+    while tap >= plan.set_tap[column + 1]:
+        column += 1
+    first, inner = plan.set_tap[column], plan.set_inner[column]
+    tap -= first
+    return first * plan.window.depth + (tap // inner * plan.window.depth + ci) * inner + tap % inner
 
 
 cdef struct Run:

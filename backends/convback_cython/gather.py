@@ -71,6 +71,8 @@ class Pass:
     slots: int  # of a panel
     block: tuple[int, int, int, int]  # images and positions
     weight_depth: int  # between neighbouring ci
+    weights: int  # in all
+    kernel: int  # taps of a filter
     image: int  # of the output
     joined: bool
     skips: bool  # whether it pays to look for taps that read padding only
@@ -222,6 +224,7 @@ class _Planner:
         return Pass(
             window=window, N=geom.N, taps=taps, columns=len(self.columns), panels=len(slots["vecs"]),
             chunk=chunk(len(slots["vecs"]), taps * self.depth * vectors * self.itemsize), slots=vectors, block=block,
+            weights=math.prod(geom.w_shape), kernel=taps_in_w,
             weight_depth=taps_in_w if self.op == "y" else taps_in_w * self.C,
             image=(geom.F if self.op == "y" else geom.C) * math.prod(self.out),
             joined=len(self.phases) > 1, skips=self.useful() < 0.95,

@@ -54,22 +54,24 @@ cdef void copy_rows(
 cdef void copy_row(
     Window window, const real *source, real *copy, const Py_ssize_t *start, Py_ssize_t row, Py_ssize_t first_unit
 ) noexcept nogil:
-    """Copy one row (n, q, r, unit); zeros where it lies outside."""
+    """Copy one row (n, q, unit, r); zeros where it lies outside."""
     cdef Py_ssize_t size = window.size[2], lanes = window.lanes, s = start[2]
     cdef Py_ssize_t first = min(max(-s, 0), size)
     cdef Py_ssize_t last = min(max(window.extent[2] - s, first), size)
-    cdef Py_ssize_t unit = first_unit + row % window.units
-    cdef Py_ssize_t r = start[1] + row // window.units % window.size[1]
-    cdef Py_ssize_t q = start[0] + row // (window.units * window.size[1]) % window.size[0]
+    cdef Py_ssize_t i = row % window.size[1]  # innermost, since neighbouring rows are neighbours in memory
+    cdef Py_ssize_t unit = row // window.size[1] % window.units
+    cdef Py_ssize_t plane = row // (window.size[1] * window.units)  # of all images
+    cdef Py_ssize_t q = start[0] + plane % window.size[0], r = start[1] + i
     cdef Py_ssize_t channel
     cdef const real *end
-    copy += row * size * lanes
+    copy += ((plane * window.size[1] + i) * window.units + unit) * size * lanes
+    unit += first_unit
     if not (0 <= q < window.extent[0] and 0 <= r < window.extent[1]):
         memset(copy, 0, size * lanes * sizeof(real))
         return
     memset(copy, 0, first * lanes * sizeof(real))
     memset(copy + last * lanes, 0, (size - last) * lanes * sizeof(real))
-    source += row // window.rows * window.image
+    source += plane // window.size[0] * window.image
     end = source + window.image
     channel = unit if lanes == 1 else unit // window.depth * lanes * window.depth + unit % window.depth
     source += channel * window.channel + (q * window.extent[1] + r) * window.extent[2] + s + first
