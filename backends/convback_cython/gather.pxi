@@ -7,11 +7,11 @@ A pass computes, for every image n, position t of the pass and slot (an output c
 1. The weights are packed in panels, so that the slots of a tile are neighbours in memory.
 2. The inputs of a block of positions are copied with their padding; where every tap reads something real, they are
    read in place.
-3. A tile takes at most TILE_ROWS positions, and the one or two vectors of a panel. Neighbouring tiles form a strip, which
-   is transposed and written at once.
+3. A tile takes at most TILE_ROWS positions, and the one or two vectors of a panel. Neighbouring tiles form a strip,
+   which is transposed and written at once.
 
-Threads share out the blocks, each with a copy of its own. No sum is split, and each runs in one order, so the result does
-not depend on the number of threads.
+Threads share out the blocks, each with a copy of its own. No sum is split, and each runs in one order, so the result
+does not depend on the number of threads.
 """
 
 cdef enum:

@@ -9,8 +9,8 @@ and for dx, where B is a multiple of the stride, those taps for which the divisi
     i = (t * B + phase + p - k * dilation) / stride            step = B / stride
 
 Either way an output reads at t * step + offset, and the offsets of a phase do not depend on t. A *pass* does one phase
-of each axis; so dx with a stride multiplies no zeros. Only the phases of the last axis, if they are few, share a pass, as
-*columns* with a set of taps each, since their outputs are neighbours in memory.
+of each axis; so dx with a stride multiplies no zeros. Only the phases of the last axis, if they are few, share a pass,
+as *columns* with a set of taps each, since their outputs are neighbours in memory.
 
 With few output channels one pass does all phases *joined*: each phase of a channel is a slot beside the others, as
 otherwise the vector registers would not be filled. A slot has weight zero at an offset that is not its own.
@@ -40,7 +40,6 @@ from convback_cython.planning import (
     panels,
     triple,
 )
-
 
 # Phases of the last axis that may be columns of one pass.
 MOST_COLUMNS = 4
@@ -146,8 +145,8 @@ def passes(op: str, geom: ConvGeometry, itemsize: int, vector_bytes: int, lanes:
     merged = None if lanes else merging(op, geom, vector)
     out = geom.y_spatial if op == "y" else geom.x_spatial
     if merged is not None:
-        *outer, last = (axis_of(op, geom, a, merged[a], range(min(merged[a], out[a]))) for a in range(3))
-        return [_Planner(op, geom, (*outer, [last]), itemsize, vector, lanes).plan()]
+        depth, height, width = (axis_of(op, geom, a, merged[a], range(min(merged[a], out[a]))) for a in range(3))
+        return [_Planner(op, geom, (depth, height, [width]), itemsize, vector, lanes).plan()]
     single = [
         [axis_of(op, geom, a, blocks[a], range(p, p + 1)) for p in phases(geom, a, blocks[a], out[a])] for a in range(3)
     ]

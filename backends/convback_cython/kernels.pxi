@@ -11,6 +11,7 @@ include "direct.pxi"
 include "tiles.pxi"
 include "window.pxi"
 include "gather.pxi"
+include "planes.pxi"
 include "reduction.pxi"
 
 cdef extern from "microkernel.h":

@@ -184,6 +184,7 @@ static inline void NAME(sum_tile)(int rows, int vecs, int lanes, const REAL *a, 
 #undef BROADCAST_2
 #undef LANES_1
 #undef LANES_2
+#include "rolling_body.h"
 #undef REAL
 #undef INTEGER
 #undef LANES

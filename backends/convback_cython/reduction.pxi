@@ -7,10 +7,11 @@ An entry of dw is the sum over images and positions of
 A tile of entries stays in registers while its sum runs over a block of positions; between blocks it lies in `sums`.
 
 1. dy of a block is packed in panels, so that the slots of a tile are neighbours in memory.
-2. Where a tile has rows of several taps, the inputs are copied with their padding. Where all its rows have one tap, x is
-   read in place, and positions that read padding are left out.
-3. Threads share out the tiles; with lanes, the vectors of groups. Where these are few, the positions of a block are divided into parts, always in the
-   same way, and the sums of the parts are added in order at the end; so the result does not depend on threads.
+2. Where a tile has rows of several taps, the inputs are copied with their padding. Where all its rows have one tap, x
+   is read in place, and positions that read padding are left out.
+3. Threads share out the tiles; with lanes, the vectors of groups. Where these are few, the positions are divided into
+   parts, always in the same way, and the sums of the parts are added in order at the end; so the result does not
+   depend on the number of threads.
 """
 
 
@@ -141,8 +142,10 @@ cdef void sum_block(
         pack_run(plan, work, dy, packed, work.panel, item // runs, item % runs)
     if plan.window.copied:
         window_start(plan, work, start)
-        for item in prange(work.images * plan.window.rows, num_threads=threads, schedule="static"):
-            copy_row(plan.window, x, copy, start, item, 0)
+        runs = plan.window.size[0] * plan.window.units
+        for item in prange(work.images * runs, num_threads=threads, schedule="static"):
+            part, tile = item % plan.window.units, item // plan.window.units % plan.window.size[0]
+            copy_plane(plan.window, x, copy, start, item // runs, tile, part, part)
         x = copy
     for item in prange(plan.parts * work.panels * plan.tiles, num_threads=threads, schedule="static"):
         part, panel = item // (plan.tiles * work.panels), item // plan.tiles % work.panels

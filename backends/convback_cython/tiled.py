@@ -4,25 +4,33 @@ A tile is a block of sums held in vector registers (microkernel_body.h). What li
 apart. In `gemm` it is the channels of a result, as in a product of matrices one of which, the windows of the input, is
 never stored: implicit GEMM. In `grouped` and `depthwise` it is the groups, a vector of which is computed at once.
 
-`gather.py` plans y and dx, and `reduction.py` dw.
+`gather.py` plans y and dx, and `reduction.py` dw. `planes.py` plans y and dx of those depthwise layers that do better
+with vectors along the rows.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import cache, lru_cache
-
-import numpy as np
+from typing import Any, TypeAlias
 
 from convback import ConvGeometry, get_num_threads, workspace
 from convback.contract import Array, DType, Run
-from convback_cython import direct, gather, isa, reduction
+from convback_cython import direct, gather, isa, planes, reduction
 from convback_cython.planning import TooLarge
 
 # About 30 microseconds of work: below it, starting and awaiting threads costs what they save.
 PARALLEL_MACS = 1_000_000
 
 _kernels = isa.kernels()
+
+Pass: TypeAlias = gather.Pass | planes.Planes | reduction.Reduction
+KERNELS: dict[type, Any] = {
+    gather.Pass: _kernels.Gather,
+    planes.Planes: _kernels.Planes,
+    reduction.Reduction: _kernels.Reduction,
+}
 
 
 class Tiled:
@@ -49,23 +57,24 @@ class Tiled:
     def info(self) -> dict[str, str]:
         return isa.info()
 
-    def _prepared(
-        self, op: str, geom: ConvGeometry, itemsize: int
-    ) -> tuple[list[gather.Pass | reduction.Reduction], bool]:
+    def _prepared(self, op: str, geom: ConvGeometry, itemsize: int) -> tuple[list[Pass], bool]:
         """The passes of a gradient, and whether some of the result is zero that none of them writes."""
-        bytes_of = (itemsize, _kernels.vector_bytes)
+        vector = (itemsize, _kernels.vector_bytes)
         if op == "dw":
-            return [reduction.reduction(geom, *bytes_of, _kernels.tile_rows, self.lanes)], False
-        passes = gather.passes(op, geom, *bytes_of, self.lanes)
-        written = sum(int(a_pass.outputs) for a_pass in passes)
-        return list(passes), written < int(np.prod(geom.y_shape if op == "y" else geom.x_shape))
+            return [reduction.reduction(geom, *vector, _kernels.tile_rows, self.lanes)], False
+        passes: list[Pass] = []
+        if self.lanes and planes.suitable(op, geom):
+            passes += planes.passes(op, geom, *vector)
+        else:
+            passes += gather.passes(op, geom, *vector, self.lanes)
+        outputs = math.prod(geom.y_shape if op == "y" else geom.x_shape)
+        return passes, sum(a_pass.outputs for a_pass in passes if not isinstance(a_pass, reduction.Reduction)) < outputs
 
     def plan(self, op: str, geom: ConvGeometry, dtype: DType) -> Run:
         passes, zero = self.prepared(op, geom, dtype.itemsize)
-        kernel = _kernels.Reduction if op == "dw" else _kernels.Gather
-        steps = [kernel(a_pass) for a_pass in passes]
+        steps = [KERNELS[type(a_pass)](a_pass) for a_pass in passes]
         parallel = geom.macs >= PARALLEL_MACS
-        most = min((fitting_threads(a_pass) for a_pass in passes), default=1)
+        most = min(map(fitting_threads, passes), default=1)
         nbytes = cache(lambda threads: max((a_pass.scratch_bytes(threads) for a_pass in passes), default=0))
 
         def run(a: Array, b: Array, out: Array) -> None:
@@ -91,7 +100,7 @@ class Tiled:
         direct.db(dy, out)
 
 
-def fitting_threads(a_pass: gather.Pass | reduction.Reduction) -> int:
+def fitting_threads(a_pass: Pass) -> int:
     """How many threads find room in the workspace for copies of their own: at least one."""
     shared = a_pass.scratch_bytes(0)
     return max(1, (workspace.limit() - shared) // max(1, a_pass.scratch_bytes(1) - shared))

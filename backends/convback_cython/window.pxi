@@ -13,7 +13,7 @@ cdef struct Strides:
 cdef class Window:
     """How to copy the windows of one operand; `plan` is a `planning.Window`."""
 
-    cdef Py_ssize_t units, lanes, depth, groups, image, channel, rows
+    cdef Py_ssize_t units, lanes, depth, groups, image, channel
     cdef bint copied
     cdef Py_ssize_t[3] extent, size
 
@@ -26,7 +26,6 @@ cdef class Window:
             self.extent[axis], self.size[axis] = plan.extent[axis], plan.size[axis]
             self.channel *= self.extent[axis]
         self.image = plan.channels * self.channel
-        self.rows = self.size[0] * self.size[1] * self.units  # of a copy of one image
 
     cdef Strides strides(self) noexcept nogil:
         """Of the copy, or of the operand itself where none is made."""
@@ -46,39 +45,43 @@ cdef void copy_rows(
 
     Without lanes `group` is 0: all units are copied. With lanes, those of one vector of groups are.
     """
-    cdef Py_ssize_t row
-    for row in range(images * window.rows):
-        copy_row(window, source, copy, start, row, group * window.depth)
+    cdef Py_ssize_t n, q, unit
+    for n in range(images):
+        for q in range(window.size[0]):
+            for unit in range(window.units):
+                copy_plane(window, source, copy, start, n, q, unit, group * window.depth + unit)
 
 
-cdef void copy_row(
-    Window window, const real *source, real *copy, const Py_ssize_t *start, Py_ssize_t row, Py_ssize_t first_unit
+cdef void copy_plane(
+    Window window, const real *source, real *copy, const Py_ssize_t *start, Py_ssize_t n, Py_ssize_t q, Py_ssize_t unit,
+    Py_ssize_t source_unit,
 ) noexcept nogil:
-    """Copy one row (n, q, unit, r); zeros where it lies outside."""
-    cdef Py_ssize_t size = window.size[2], lanes = window.lanes, s = start[2]
-    cdef Py_ssize_t first = min(max(-s, 0), size)
-    cdef Py_ssize_t last = min(max(window.extent[2] - s, first), size)
-    cdef Py_ssize_t i = row % window.size[1]  # innermost, since neighbouring rows are neighbours in memory
-    cdef Py_ssize_t unit = row // window.size[1] % window.units
-    cdef Py_ssize_t plane = row // (window.size[1] * window.units)  # of all images
-    cdef Py_ssize_t q = start[0] + plane % window.size[0], r = start[1] + i
-    cdef Py_ssize_t channel
+    """Copy the rows of one unit at one depth, which are neighbours in memory; zeros where they lie outside."""
+    cdef Py_ssize_t lanes = window.lanes, row = window.size[2] * lanes, R = window.size[1]
+    cdef Py_ssize_t first = min(max(-start[2], 0), window.size[2])
+    cdef Py_ssize_t last = min(max(window.extent[2] - start[2], first), window.size[2])
+    cdef Py_ssize_t channel = source_unit, filled = 1, r
     cdef const real *end
-    copy += ((plane * window.size[1] + i) * window.units + unit) * size * lanes
-    unit += first_unit
-    if not (0 <= q < window.extent[0] and 0 <= r < window.extent[1]):
-        memset(copy, 0, size * lanes * sizeof(real))
-        return
-    memset(copy, 0, first * lanes * sizeof(real))
-    memset(copy + last * lanes, 0, (size - last) * lanes * sizeof(real))
-    source += plane // window.size[0] * window.image
+    source += n * window.image
     end = source + window.image
-    channel = unit if lanes == 1 else unit // window.depth * lanes * window.depth + unit % window.depth
-    source += channel * window.channel + (q * window.extent[1] + r) * window.extent[2] + s + first
-    if lanes == 1:
-        memcpy(copy + first, source, (last - first) * sizeof(real))
-    else:
-        interleave(
-            source, window.depth * window.channel, min(lanes, window.groups - unit // window.depth * lanes),
-            last - first, end, copy + first * lanes, lanes,
-        )
+    if lanes > 1:
+        channel = source_unit // window.depth * lanes * window.depth + source_unit % window.depth
+        filled = min(lanes, window.groups - source_unit // window.depth * lanes)
+    source += channel * window.channel + (start[0] + q) * window.extent[1] * window.extent[2] + start[2] + first
+    copy += ((n * window.size[0] + q) * R * window.units + unit) * row
+    for r in range(start[1], start[1] + R):
+        if not (0 <= start[0] + q < window.extent[0] and 0 <= r < window.extent[1]):
+            memset(copy, 0, row * sizeof(real))
+        else:
+            if first > 0:
+                memset(copy, 0, first * lanes * sizeof(real))
+            if last < window.size[2]:
+                memset(copy + last * lanes, 0, (window.size[2] - last) * lanes * sizeof(real))
+            if lanes == 1:
+                memcpy(copy + first, source + r * window.extent[2], (last - first) * sizeof(real))
+            else:
+                interleave(
+                    source + r * window.extent[2], window.depth * window.channel, filled, last - first, end,
+                    copy + first * lanes, lanes,
+                )
+        copy += window.units * row

@@ -1,0 +1,114 @@
+"""y and dx of depthwise layers, plane by plane, with vectors along the rows (planned in planes.py).
+
+Each plane of the result comes from one plane of the operand. A thread copies a block of that with its padding, and
+rolls down its rows (rolling_body.h). No sum is split, so the result does not depend on the number of threads.
+"""
+
+cdef extern from "microkernel.h":
+    void float_roll_rows(
+        int K, int columns, int vecs, const float *source, Py_ssize_t in_step, const Py_ssize_t *at,
+        const Py_ssize_t *first, const float *weights, Py_ssize_t rows, float *out, Py_ssize_t out_step,
+        Py_ssize_t count) nogil
+    void double_roll_rows(
+        int K, int columns, int vecs, const double *source, Py_ssize_t in_step, const Py_ssize_t *at,
+        const Py_ssize_t *first, const double *weights, Py_ssize_t rows, double *out, Py_ssize_t out_step,
+        Py_ssize_t count) nogil
+
+
+cdef class Planes:
+    """One pass in C; `plan` is a `planes.Planes`."""
+
+    cdef Window window
+    cdef Py_ssize_t N, channels, rolled, spacing, columns, vecs, taps, out_first
+    cdef bint single
+    cdef Py_ssize_t[3] count, step, origin, block, out, out_step, blocks
+    cdef const Py_ssize_t[::1] point_at, point_first, point_weight
+
+    def __cinit__(self, plan):
+        cdef int axis
+        self.window = Window(plan.window)
+        self.N, self.channels, self.taps, self.out_first = plan.N, plan.channels, plan.taps, plan.out_first
+        self.rolled, self.spacing, self.columns, self.vecs = plan.rolled, plan.spacing, plan.columns, plan.vecs
+        self.single = plan.itemsize == sizeof(float)
+        for axis in range(3):
+            self.count[axis], self.step[axis] = plan.count[axis], plan.step[axis]
+            self.origin[axis], self.block[axis] = plan.origin[axis], plan.block[1 + axis]
+            self.out[axis], self.out_step[axis] = plan.out[axis], plan.out_step[axis]
+            self.blocks[axis] = (self.count[axis] + self.block[axis] - 1) // self.block[axis]
+        self.point_at, self.point_first, self.point_weight = plan.point_at, plan.point_first, plan.point_weight
+
+    def run(self, source, weights, out, scratch, int threads):
+        """Compute a pass: all its positions of `out`. `scratch` has the bytes that the plan says."""
+        cdef Operands held = Operands(source, weights, out, scratch)
+        if self.single:
+            run_planes(
+                self, <const float *> held.buffers[0].buf, <const float *> held.buffers[1].buf,
+                <float *> held.buffers[2].buf, <float *> held.buffers[3].buf, threads)
+        else:
+            run_planes(
+                self, <const double *> held.buffers[0].buf, <const double *> held.buffers[1].buf,
+                <double *> held.buffers[2].buf, <double *> held.buffers[3].buf, threads)
+
+
+cdef int run_planes(
+    Planes plan, const real *source, const real *weights, real *out, real *scratch, int threads
+) except -1:
+    cdef Py_ssize_t size = plan.window.strides().n + len(plan.point_weight)
+    cdef Py_ssize_t item, first = 0, last, items = plan.N * plan.channels
+    items *= plan.blocks[0] * plan.blocks[1] * plan.blocks[2]
+    while first < items:
+        last = min(items, first + 64 * threads)
+        with nogil:
+            for item in prange(first, last, num_threads=threads, schedule="dynamic"):
+                roll_block(plan, source, weights, out, scratch + threadid() * size, item)
+        first = last
+        PyErr_CheckSignals()
+    return 0
+
+
+cdef void roll_block(
+    Planes plan, const real *source, const real *weights, real *out, real *copy, Py_ssize_t item
+) noexcept nogil:
+    """One block of one plane."""
+    cdef Strides strides = plan.window.strides()
+    cdef real *spread = copy + strides.n
+    cdef Py_ssize_t[3] first, size, start
+    cdef Py_ssize_t i, h, residue, j, n, channel, most
+    cdef Py_ssize_t wide = plan.vecs * VECTOR_BYTES // <Py_ssize_t> sizeof(real)
+    cdef Py_ssize_t in_step = plan.spacing * plan.step[1] * strides.r
+    for i in range(2, -1, -1):
+        first[i] = item % plan.blocks[i] * plan.block[i]
+        size[i] = min(plan.block[i], plan.count[i] - first[i])
+        start[i] = first[i] * plan.step[i] + plan.origin[i]
+        item = item // plan.blocks[i]
+    n, channel = item // plan.channels, item % plan.channels
+    copy_rows(plan.window, source + n * plan.window.image, copy, start, 1, channel)
+    for i in range(plan.point_weight.shape[0]):
+        spread[i] = weights[channel * plan.taps + plan.point_weight[i]]
+    out += (n * plan.channels + channel) * plan.out[0] * plan.out[1] * plan.out[2] + plan.out_first
+    out += first[0] * plan.out_step[0] + first[1] * plan.out_step[1] + first[2] * plan.columns
+    for h in range(size[0]):
+        for residue in range(min(plan.spacing, size[1])):
+            j = 0
+            while j < size[2]:
+                j = max(0, min(j, size[2] - wide))  # the last vectors overlap those before, to be whole ones
+                most = min(size[2] - j, wide) * plan.columns
+                roll_rows(
+                    plan.rolled, plan.columns, plan.vecs,
+                    copy + h * plan.step[0] * strides.q + residue * plan.step[1] * strides.r + j * strides.s, in_step,
+                    &plan.point_at[0], &plan.point_first[0], spread,
+                    (size[1] - residue + plan.spacing - 1) // plan.spacing,
+                    out + h * plan.out_step[0] + residue * plan.out_step[1] + j * plan.columns,
+                    plan.spacing * plan.out_step[1], min(most, plan.out[2] - (first[2] + j) * plan.columns),
+                )
+                j += wide
+
+
+cdef inline void roll_rows(
+    int K, int columns, int vecs, const real *source, Py_ssize_t in_step, const Py_ssize_t *at, const Py_ssize_t *first,
+    const real *weights, Py_ssize_t rows, real *out, Py_ssize_t out_step, Py_ssize_t count,
+) noexcept nogil:
+    if real is float:
+        float_roll_rows(K, columns, vecs, source, in_step, at, first, weights, rows, out, out_step, count)
+    else:
+        double_roll_rows(K, columns, vecs, source, in_step, at, first, weights, rows, out, out_step, count)
