@@ -48,14 +48,18 @@ cdef class Gather:
         self.set_tap, self.set_inner, self.set_step = plan.set_tap, plan.set_inner, plan.set_step
 
     def run(self, source, weights, out, scratch, int threads):
-        """Compute a pass: all its positions of `out`. `scratch` has the bytes that the plan says."""
+        """Compute a pass: all its positions of `out`. `scratch` has the bytes that the plan says.
+
+        Returns False, and has computed nothing, where a zero that is no term of a sum would be multiplied by a number
+        that is not finite: padding by a weight or, in a joined pass, an input by a weight of zero.
+        """
         cdef Operands held = Operands(source, weights, out, scratch)
         if self.slots * sizeof(float) == 2 * VECTOR_BYTES:
-            run_gather(
+            return run_gather(
                 self, <const float *> held.buffers[0].buf, <const float *> held.buffers[1].buf,
                 <float *> held.buffers[2].buf, <float *> held.buffers[3].buf, threads)
         else:
-            run_gather(
+            return run_gather(
                 self, <const double *> held.buffers[0].buf, <const double *> held.buffers[1].buf,
                 <double *> held.buffers[2].buf, <double *> held.buffers[3].buf, threads)
 
@@ -78,6 +82,10 @@ cdef int run_gather(
     cdef segment *segments = <segment *> (copies + copy * threads)
     cdef Py_ssize_t i, item, first, last, items
     cdef Region region
+    if not all_finite(weights, plan.weights, threads):
+        return False
+    if plan.joined and not all_finite(source, plan.N * window.image, threads):
+        return False
     all_segments(plan, segments)
     region.panel = 0
     while region.panel < plan.panels:
@@ -99,7 +107,7 @@ cdef int run_gather(
             first = last
             PyErr_CheckSignals()
         region.panel += region.panels
-    return 0
+    return True
 
 
 cdef Py_ssize_t shares_of(Gather plan, const Region *region, Py_ssize_t blocks, int threads) noexcept nogil:

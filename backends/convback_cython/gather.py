@@ -142,17 +142,19 @@ def passes(op: str, geom: ConvGeometry, itemsize: int, vector_bytes: int, lanes:
     geom = flattened(geom)
     vector = vector_bytes // itemsize
     blocks = (1, 1, 1) if op == "y" else geom.stride
-    merged = None if lanes else merging(op, geom, vector)
+    joined = None if lanes else joining(op, geom, vector)
     out = geom.y_spatial if op == "y" else geom.x_spatial
-    if merged is not None:
-        depth, height, width = (axis_of(op, geom, a, merged[a], range(min(merged[a], out[a]))) for a in range(3))
+    if joined is not None:
+        depth, height, width = (axis_of(op, geom, a, joined[a], range(min(joined[a], out[a]))) for a in range(3))
+        if not (depth.offsets and height.offsets and width.offsets):
+            return []
         return [_Planner(op, geom, (depth, height, [width]), itemsize, vector, lanes).plan()]
     single = [
         [axis_of(op, geom, a, blocks[a], range(p, p + 1)) for p in phases(geom, a, blocks[a], out[a])] for a in range(3)
     ]
     columns = [[axis] for axis in single[2]]
     if 1 < blocks[2] <= MOST_COLUMNS and single[2]:
-        columns = [[axis_of(op, geom, 2, blocks[2], range(p, p + 1)) for p in range(min(blocks[2], out[2]))]]
+        columns = [[axis_of(op, geom, 2, blocks[2], range(p, p + 1)) for p in range(blocks[2])]]
     return [_Planner(op, geom, axes, itemsize, vector, lanes).plan() for axes in product(single[0], single[1], columns)]
 
 
@@ -162,7 +164,7 @@ def phases(geom: ConvGeometry, axis: int, B: int, extent: int) -> list[int]:
     return sorted(phase for phase in {distance % B for distance in reach} if phase < extent)
 
 
-def merging(op: str, geom: ConvGeometry, vector: int) -> Triple | None:
+def joining(op: str, geom: ConvGeometry, vector: int) -> Triple | None:
     """Blocks whose phases are best done in one pass, or None where separate passes are as good.
 
     The cost of an output is the vectors of weights it needs: offsets * vectors of slots / outputs of a block.

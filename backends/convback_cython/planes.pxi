@@ -38,14 +38,17 @@ cdef class Planes:
         self.point_at, self.point_first, self.point_weight = plan.point_at, plan.point_first, plan.point_weight
 
     def run(self, source, weights, out, scratch, int threads):
-        """Compute a pass: all its positions of `out`. `scratch` has the bytes that the plan says."""
+        """Compute a pass: all its positions of `out`. `scratch` has the bytes that the plan says.
+
+        Returns False, and has computed nothing, where padding would be multiplied by a weight that is not finite.
+        """
         cdef Operands held = Operands(source, weights, out, scratch)
         if self.single:
-            run_planes(
+            return run_planes(
                 self, <const float *> held.buffers[0].buf, <const float *> held.buffers[1].buf,
                 <float *> held.buffers[2].buf, <float *> held.buffers[3].buf, threads)
         else:
-            run_planes(
+            return run_planes(
                 self, <const double *> held.buffers[0].buf, <const double *> held.buffers[1].buf,
                 <double *> held.buffers[2].buf, <double *> held.buffers[3].buf, threads)
 
@@ -56,6 +59,8 @@ cdef int run_planes(
     cdef Py_ssize_t size = plan.window.strides().n + len(plan.point_weight)
     cdef Py_ssize_t item, first = 0, last, items = plan.N * plan.channels
     items *= plan.blocks[0] * plan.blocks[1] * plan.blocks[2]
+    if not all_finite(weights, plan.channels * plan.taps, threads):
+        return False
     while first < items:
         last = min(items, first + 64 * threads)
         with nogil:
@@ -63,7 +68,7 @@ cdef int run_planes(
                 roll_block(plan, source, weights, out, scratch + threadid() * size, item)
         first = last
         PyErr_CheckSignals()
-    return 0
+    return True
 
 
 cdef void roll_block(

@@ -67,7 +67,7 @@ def passes(op: str, geom: ConvGeometry, itemsize: int, vector_bytes: int) -> lis
     outer = [
         [axis_of(op, geom, a, blocks[a], range(p, p + 1)) for p in phases(geom, a, blocks[a], out[a])] for a in range(2)
     ]
-    columns = [axis_of(op, geom, 2, blocks[2], range(p, p + 1)) for p in range(min(blocks[2], out[2]))]
+    columns = [axis_of(op, geom, 2, blocks[2], range(p, p + 1)) for p in range(blocks[2])]
     if not any(column.offsets for column in columns):
         return []
     return [_planned(op, geom, depth, height, columns, itemsize, vector_bytes) for depth, height in product(*outer)]

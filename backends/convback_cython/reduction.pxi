@@ -19,7 +19,7 @@ cdef class Reduction:
     """dw of one problem in C; `plan` is a `reduction.Reduction`."""
 
     cdef Window window
-    cdef Py_ssize_t N, panels, chunk, packed, slots, slot_step, block_images, parts, tiles, rows, image
+    cdef Py_ssize_t N, weights, panels, chunk, packed, slots, slot_step, block_images, parts, tiles, rows, image
     cdef bint clipped
     cdef Py_ssize_t[3] count, step, origin, block
     cdef const Py_ssize_t[::1] panel_vecs, panel_group, vec_channel, vec_filled
@@ -29,7 +29,7 @@ cdef class Reduction:
         cdef int axis
         self.window = Window(plan.window)
         self.N, self.panels, self.chunk, self.slots = plan.N, plan.panels, plan.chunk, plan.slots
-        self.packed = plan.packed
+        self.packed, self.weights = plan.packed, plan.weights
         self.block_images, self.parts = plan.block[0], plan.parts
         self.tiles, self.rows = len(plan.tile_first) - 1, len(plan.row_unit)
         self.image, self.slot_step, self.clipped = plan.image, plan.slot_step, plan.clipped
@@ -42,14 +42,17 @@ cdef class Reduction:
         self.row_weight, self.slot_weight = plan.row_weight, plan.slot_weight
 
     def run(self, dy, x, out, scratch, int threads):
-        """Compute dw. `scratch` has the bytes that the plan says."""
+        """Compute dw. `scratch` has the bytes that the plan says.
+
+        Returns False where dw is not finite although it might be: where padding was multiplied by dy.
+        """
         cdef Operands held = Operands(dy, x, out, scratch)
         if self.slots * sizeof(float) == 2 * VECTOR_BYTES:
-            run_reduction(
+            return run_reduction(
                 self, <const float *> held.buffers[0].buf, <const float *> held.buffers[1].buf,
                 <float *> held.buffers[2].buf, <float *> held.buffers[3].buf, threads)
         else:
-            run_reduction(
+            return run_reduction(
                 self, <const double *> held.buffers[0].buf, <const double *> held.buffers[1].buf,
                 <double *> held.buffers[2].buf, <double *> held.buffers[3].buf, threads)
 
@@ -100,7 +103,7 @@ cdef int run_reduction(
             for item in prange(work.panels * plan.tiles, num_threads=threads, schedule="static"):
                 add_parts(plan, &work, sums, out, item // plan.tiles, item % plan.tiles)
         work.panel += work.panels
-    return 0
+    return plan.clipped or all_finite(out, plan.weights, threads)
 
 
 cdef Py_ssize_t reduction_blocks(Reduction plan) noexcept nogil:

@@ -83,7 +83,10 @@ class Tiled:
             if zero:
                 out.fill(0)
             for step in steps:
-                step.run(a, b, out, scratch, threads)
+                if not step.run(a, b, out, scratch, threads):
+                    # An infinity or NaN met a zero that is no term of the sum. The direct kernels have no such zeros.
+                    direct.plan(op, geom, dtype)(a, b, out)
+                    return
 
         return run
 

@@ -27,6 +27,7 @@ cdef extern from "microkernel.h":
 
 cdef enum:
     SLOTS = 2 * VECTOR_BYTES // 4  # most numbers in a row of a tile
+    FINITE_BLOCK = 1 << 16
 
 
 cdef class Operands:
@@ -80,3 +81,28 @@ cdef inline void interleave(
         float_interleave(source, from_step, filled, count, end, to, to_step)
     else:
         double_interleave(source, from_step, filled, count, end, to, to_step)
+
+
+cdef bint all_finite(const real *a, Py_ssize_t count, int threads) noexcept nogil:
+    """Whether no number is infinite or NaN: times zero, these alone do not give zero."""
+    cdef Py_ssize_t block, blocks = (count + FINITE_BLOCK - 1) // FINITE_BLOCK
+    cdef Py_ssize_t bad = 0
+    for block in prange(blocks, num_threads=threads if blocks > 1 else 1, schedule="static"):
+        bad += not finite_block(a + block * FINITE_BLOCK, min(FINITE_BLOCK, count - block * FINITE_BLOCK))
+    return bad == 0
+
+
+cdef bint finite_block(const real *a, Py_ssize_t count) noexcept nogil:
+    cdef real[16] zeros
+    cdef Py_ssize_t i, lane
+    cdef real total = 0
+    for lane in range(16):
+        zeros[lane] = 0
+    for i in range(count // 16):
+        for lane in range(16):
+            zeros[lane] += a[16 * i + lane] * 0
+    for i in range(count // 16 * 16, count):
+        zeros[0] += a[i] * 0
+    for lane in range(16):
+        total += zeros[lane]
+    return total == 0
