@@ -49,6 +49,11 @@ What a backend may do besides (leave out what does not apply):
 - `error_bound(op, geom, a, b)`: an array of the shape of the result; the largest error of each element that the method
   can make, for these operands. Absent: the bound of a sum of K products in any order, gamma_K * sum |a b|.
 - `chosen(op, geom, dtype)`: for a backend that passes the work on, the name of the backend that does it.
+- `variants(op, geom, operands)`: a dict of names and functions without arguments, each of which computes the same in a
+  way that the arrays of the other functions rule out, such as another order of memory, with everything prepared that
+  its own users would prepare once. `op` may also be "backward", whose operands are dy, x and w and whose result is the
+  three gradients; `geom` is never None. Results are anything that `numpy.asarray` takes. `convback bench --vs` times
+  the fastest of them in place of the functions above.
 - `info()`: a dict of short strings, what `convback backends` shows of it.
 - `PRACTICAL_MACS`: the number of multiplications beyond which a call takes longer than people wait. `verify` and
   `bench` then leave the backend out, unless `--case` names the problem.
@@ -87,6 +92,7 @@ OPTIONAL = {
     "backward": ("dy", "x", "w", "geom", "dx", "dw", "db"),
     "error_bound": ("op", "geom", "a", "b"),
     "chosen": ("op", "geom", "dtype"),
+    "variants": ("op", "geom", "operands"),
     "info": (),
 }
 

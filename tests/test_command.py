@@ -82,6 +82,8 @@ def test_what_a_backend_prints_is_not_among_the_results(command):
         (["verify", "-o", "no/such/folder/file.json"], 2, "no/such/folder"),
         (["verify", "--seed", "-1"], 2, "-1"),
         (["bench", "-b", "naive", "--baseline", "einsum"], 2, "'einsum'"),
+        (["bench", "--vs", "naive", "--baseline", "einsum"], 2, "'einsum'"),
+        (["bench", "--vs", "cyton", "--seconds", "0"], 3, "Did you mean 'cython'?"),
         (["bench", "-b", "cyton", "--seconds", "0"], 3, "Did you mean 'cython'?"),
         (["bench", "-b", "liar", "--op", "dw", "--seconds", "0"], 1, "wrong"),
         (["bench", "--threads", "0"], 2, "0"),

@@ -50,6 +50,7 @@ def test_what_is_missing_is_named(name):
         ("plan", lambda op, geom: None, "plan(op, geom)"),
         ("backward", lambda dy, x, w, geom: None, "backward(dy, x, w, geom)"),
         ("error_bound", lambda op, geom: None, "error_bound(op, geom)"),
+        ("variants", lambda op, geom: {}, "variants(op, geom)"),
         ("supports", int.__add__, "supports"),
         ("info", print, "info"),
     ],

@@ -8,6 +8,7 @@ PyTorch has one number of threads for all that it does. It is set to `convback.g
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from convback import ConvGeometry, get_num_threads
@@ -61,6 +62,41 @@ def dw(dy: Array, x: Array, geom: ConvGeometry, out: Array) -> None:
 def db(dy: Array, out: Array) -> None:
     use_threads()
     deliver(tensor(dy).sum((0, *range(2, dy.ndim))), out)
+
+
+def variants(op: str, geom: ConvGeometry, operands: tuple[Array, ...]) -> dict[str, Callable[[], Any]]:
+    """As PyTorch's own users have it: in either order of memory, with operands that were brought into it beforehand."""
+    use_threads()
+    formats = {"contiguous": torch.contiguous_format}
+    if geom.rank > 1:
+        formats["channels_last"] = torch.channels_last if geom.rank == 2 else torch.channels_last_3d
+    names = {"y": ("x", "w"), "dx": ("dy", "w"), "dw": ("dy", "x"), "db": ("dy",)}.get(op, ("dy", "x", "w"))
+    tensors = dict(zip(names, map(tensor, operands), strict=True))
+    found = {name: variant(op, geom, tensors, order) for name, order in formats.items()}
+    if op == "db":
+        axes = (0, *range(2, geom.rank + 2))
+        found["sum"] = lambda: tensors["dy"].sum(axes)
+    return found
+
+
+def variant(op: str, geom: ConvGeometry, tensors: dict[str, Tensor], order: Any) -> Callable[[], Any]:
+    shapes = {"dy": geom.y_shape, "x": geom.x_shape, "w": geom.w_shape}
+    like = next(iter(tensors.values()))
+    # It wants all three, and looks at the order of those that it does not read.
+    dy, x, w = (tensors.get(name, like.new_empty(shape)) for name, shape in shapes.items())
+    dy, x, w = (t.contiguous(memory_format=order) for t in (dy, padded(x, geom), w))
+    if op == "y":
+        layer = parameters(geom)
+        return lambda: torch.convolution(x, w, None, *layer)
+    mask = tuple(op in (name, "backward") for name in ("dx", "dw", "db"))
+    fixed = (dy, x, w, [geom.F] if mask[2] else None, *parameters(geom), mask)
+
+    def run() -> Any:
+        dx, dw, db = convolution_backward(*fixed)
+        results = (dx if dx is None else cropped(dx, geom), dw, db)
+        return results if op == "backward" else results[mask.index(True)]
+
+    return run
 
 
 def convolution_backward(*arguments: Any) -> Any:

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
-from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 import convback
-from convback import ConvbackError, Gradients
+from convback import ConvbackError
+from convback_tools.benchmark.contestants import admitted
+from convback_tools.benchmark.problem import Problem
 from convback_tools.benchmark.rows import Row
 from convback_tools.benchmark.timing import time_interleaved
 from convback_tools.suites import Case
-from convback_tools.verification.challenges import Exact, Rounding
-from convback_tools.verification.question import Question
-from convback_tools.verification.respondent import Fault, Respondent, ask
-from convback_tools.verification.tasks import Trial
-
-GRADIENTS = ("dx", "dw", "db")
-OPS = ("y", *GRADIENTS, "backward")
 
 
 @dataclass(frozen=True)
@@ -32,6 +26,8 @@ class Settings:
     ----------
     baseline : str or None
         The backend that ratios refer to; None stands for the first that is usable.
+    vs : str or None
+        The backend that takes part in its best form: the fastest of the variants that it offers.
     seconds : float
         Time for each backend on each gradient of each case.
     rounds : int
@@ -43,6 +39,7 @@ class Settings:
     threads: int
     accuracy: str
     baseline: str | None
+    vs: str | None = None
     patient: bool = False
     seconds: float = 1.0
     rounds: int = 30
@@ -58,30 +55,42 @@ def bench(cases: Sequence[Case], backends: Sequence[str], settings: Settings) ->
         for case in cases:
             for dtype in settings.dtypes:
                 for op in settings.ops:
-                    yield from _question_rows(case, np.dtype(dtype), op, backends, settings)
+                    problem = Problem(op, case.geom, np.dtype(dtype), settings.seed)
+                    yield from _rows(problem, case.name, backends, settings)
 
 
-def _question_rows(case: Case, dtype: Any, op: str, backends: Sequence[str], settings: Settings) -> list[Row]:
-    rows, calls = {}, {}
-    for name in backends:
-        row = Row(case.name, op, name, dtype.name, settings.threads, settings.accuracy, "timed", settings.baseline)
-        convback.workspace.reset_high_water()
-        status, reason, error = _check(case, dtype, op, name, settings)
-        if status == "timed":
-            calls[name] = _call(case, dtype, op, name, settings.seed)
-            row = replace(row, max_relative_error=error, workspace_bytes=convback.workspace.high_water())
-        rows[name] = replace(row, status=status, reason=reason)
+def _rows(problem: Problem, case: str, backends: Sequence[str], settings: Settings) -> list[Row]:
+    contestants = {
+        name: admitted(name, problem, best_form=name == settings.vs, patient=settings.patient) for name in backends
+    }
+    calls = {(name, form): call for name, entry in contestants.items() for form, call in entry.calls.items()}
     times = time_interleaved(calls, settings.seconds, settings.rounds, settings.seed)
-    macs = sum(Question(part, case.geom, dtype, 0).macs for part in _parts(op) if part != "db" or op == "db")
-    for name, measured in times.items():
-        rows[name] = replace(
-            rows[name],
-            seconds_min=min(measured),
-            seconds_median=median(measured),
-            gflops=(1 if op == "db" else 2) * macs / min(measured) / 1e9,
-            ratio_to_baseline=min(times[settings.baseline]) / min(measured) if settings.baseline in times else None,
-        )
-    return list(rows.values())
+    fastest = {
+        name: min(entry.calls, key=lambda form: min(times[name, form]))
+        for name, entry in contestants.items()
+        if entry.calls
+    }
+    shortest = {name: min(times[name, form]) for name, form in fastest.items()}
+    rows = []
+    for name, entry in contestants.items():
+        row = Row(
+            case, problem.op, name, problem.dtype.name, settings.threads, settings.accuracy, entry.status,
+            settings.baseline, reason=entry.reason,
+        )  # fmt: skip
+        if name in fastest:
+            form, seconds = fastest[name], shortest[name]
+            row = replace(
+                row,
+                seconds_min=seconds,
+                seconds_median=median(times[name, form]),
+                gflops=problem.flops / seconds / 1e9,
+                max_relative_error=entry.errors[form],
+                workspace_bytes=entry.workspace_bytes,
+                ratio_to_baseline=shortest[settings.baseline] / seconds if settings.baseline in shortest else None,
+                reason="; ".join(filter(None, (form, entry.reason))),
+            )
+        rows.append(row)
+    return rows
 
 
 def _usable(backend: str) -> bool:
@@ -90,52 +99,3 @@ def _usable(backend: str) -> bool:
     except ConvbackError:
         return False
     return True
-
-
-def _parts(op: str) -> tuple[str, ...]:
-    return GRADIENTS if op == "backward" else (op,)
-
-
-def _check(case: Case, dtype: Any, op: str, backend: str, settings: Settings) -> tuple[str, str, float | None]:
-    """Whether the backend may be timed ("timed", or why not), the reason, and its largest relative error."""
-    try:
-        respondent = Respondent(backend)
-    except ConvbackError as error:
-        return "unavailable", str(error), None
-    worst, reason = 0.0, ""
-    for part in _parts(op):
-        question = Question(part, case.geom, dtype, settings.seed)
-        trial = Trial(respondent)
-        try:
-            if refusal := respondent.refusal(question, settings.patient):
-                return "unsupported", refusal, None
-            chosen, sums = respondent.chosen(question), respondent.error_model(question) is None
-        except Fault as fault:
-            return "wrong", str(fault), None
-        rounding = Rounding(question)
-        trial.face(rounding)
-        largest_error = trial.worst.max_abs_error
-        if sums and trial.stands:
-            trial.face(Exact(question))
-        if not trial.stands:
-            return "wrong", trial.reason or trial.worst.fault, None
-        reason = f"ran {chosen}" if chosen else ""
-        largest = float(np.abs(rounding.expected).max(initial=0))
-        worst = max(worst, largest_error / largest if largest else 0.0)
-    return "timed", reason, worst
-
-
-def _call(case: Case, dtype: Any, op: str, backend: str, seed: int) -> Callable[[], object]:
-    """A call without arguments that computes the gradient into memory that is there already."""
-    if op != "backward":
-        question = Question(op, case.geom, dtype, seed)
-        operands = question.reals(np.random.default_rng(seed))
-        out = np.empty(question.result_shape, dtype)
-        return lambda: ask(question, operands, backend, out)
-    g = case.geom
-    rng = np.random.default_rng(seed)
-    dy, x, w = (rng.standard_normal(shape).astype(dtype) for shape in (g.y_shape, g.x_shape, g.w_shape))
-    outs = Gradients(np.empty_like(x), np.empty_like(w), np.empty(g.F, dtype))
-    return lambda: convback.backward(
-        dy, x, w, stride=g.stride, padding=g.padding, dilation=g.dilation, groups=g.groups, backend=backend, out=outs
-    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -10,8 +11,10 @@ import click
 import convback
 from convback.selection import ACCURACIES
 from convback_tools import options, report
-from convback_tools.benchmark.bench import OPS, Settings, bench
+from convback_tools.benchmark.bench import Settings, bench
+from convback_tools.benchmark.problem import OPS
 from convback_tools.benchmark.rows import Row
+from convback_tools.benchmark.summary import summaries, vs_baseline
 from convback_tools.progress import progress
 from convback_tools.verification.tasks import DTYPES
 
@@ -34,6 +37,11 @@ DEFAULT_OPS = ("dx", "dw")
     "--accuracy", type=click.Choice(ACCURACIES), default=convback.current_accuracy, help="What `auto` may use."
 )
 @click.option("--baseline", metavar="NAME", help="Ratios refer to this backend.  [default: the first that is usable]")
+@click.option(
+    "--vs", metavar="NAME",
+    help="Time this backend as well, as the baseline and in its best form: for PyTorch the better order of memory. "
+    "Without -b, `auto` is held against it.",
+)  # fmt: skip
 @click.option("--seconds", default=1.0, show_default=True, type=click.FloatRange(0), help="For each figure.")
 @click.option(
     "--rounds", default=30, show_default=True, type=click.IntRange(1), help="Most measurements for each figure."
@@ -51,6 +59,7 @@ def command(
     threads: int | None,
     accuracy: str,
     baseline: str | None,
+    vs: str | None,
     seconds: float,
     rounds: int,
     seed: int,
@@ -74,15 +83,21 @@ def command(
 
     \b
     Examples:
+      convback bench --vs torch --suite layers
       convback bench -b cython -b einsum --suite layers --threads 1
       convback bench --case resnet50-res3-3x3 --op backward --baseline cython
     """
     cases = options.chosen_cases(suite, words)
+    if vs is not None and baseline not in (None, vs):
+        raise click.UsageError(f"--vs {vs!r} is the baseline, and --baseline {baseline!r} another; give one of them")
+    if vs is not None and not all_backends:
+        backend_names = tuple(dict.fromkeys((vs, *(backend_names or ("auto",)))))
     names = options.chosen_backends(backend_names, all_backends)
+    baseline = vs or baseline
     if baseline is not None and baseline not in names:
         raise click.UsageError(f"--baseline {baseline!r} is not among the backends to time: {', '.join(names)}")
     settings = Settings(
-        ops or DEFAULT_OPS, dtypes, threads or convback.get_num_threads(), accuracy, baseline,
+        ops or DEFAULT_OPS, dtypes, threads or convback.get_num_threads(), accuracy, baseline, vs,
         bool(words), seconds, rounds, seed,
     )  # fmt: skip
     found: list[Row] = []
@@ -107,6 +122,7 @@ def _exit_code(found: Sequence[Row], named: Sequence[str]) -> int:
 def _report(found: Sequence[Row], settings: Settings, title: str) -> report.Report:
     threads = "1 thread" if settings.threads == 1 else f"{settings.threads} threads"
     timed = [row for row in found if row.status == "timed"]
+    summary = summaries(found, vs_baseline)
     baseline = next((row.baseline for row in found if row.baseline), "baseline")
     return report.Report(
         rows=found,
@@ -117,7 +133,9 @@ def _report(found: Sequence[Row], settings: Settings, title: str) -> report.Repo
             dict.fromkeys(
                 f"{row.status}: {row.backend} {row.op} {row.case}: {row.reason}" for row in found if row not in timed
             )
-        ),
+        )
+        + list(map(str, summary)),
+        extra={"summary": [asdict(line) for line in summary]},
     )
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from time import perf_counter, sleep
+from typing import TypeVar
 
 # A measurement repeats a call until it lasts this long: well above the resolution of the clock and a thread's wake-up.
 SHORTEST_MEASUREMENT = 2e-3
@@ -14,9 +15,12 @@ SHORTEST_MEASUREMENT = 2e-3
 REST = 0.05
 
 
+Name = TypeVar("Name", bound=Hashable)
+
+
 def time_interleaved(
-    contestants: Mapping[str, Callable[[], object]], budget: float, rounds: int, seed: int
-) -> dict[str, list[float]]:
+    contestants: Mapping[Name, Callable[[], object]], budget: float, rounds: int, seed: int
+) -> dict[Name, list[float]]:
     """Seconds of one call, measured in turn.
 
     Parameters
@@ -35,8 +39,8 @@ def time_interleaved(
         At least one measurement of each contestant, in order.
     """
     order = random.Random(seed)
-    times: dict[str, list[float]] = {}
-    repeats: dict[str, int] = {}
+    times: dict[Name, list[float]] = {}
+    repeats: dict[Name, int] = {}
     for name, call in contestants.items():
         once = _measure(call, 1)
         # A call that is long enough is a measurement already; one that takes minutes is not made twice.
