@@ -54,6 +54,8 @@ What a backend may do besides (leave out what does not apply):
   its own users would prepare once. `op` may also be "backward", whose operands are dy, x and w and whose result is the
   three gradients; `geom` is never None. Results are anything that `numpy.asarray` takes. `convback bench --vs` times
   the fastest of them in place of the functions above.
+- `peak(dtype, threads)`: the most multiplications and additions a second that its instruction set does on so many
+  threads, measured anew. `convback bench` says by it how far each call is from the limit of the machine.
 - `info()`: a dict of short strings, what `convback backends` shows of it.
 - `PRACTICAL_MACS`: the number of multiplications beyond which a call takes longer than people wait. `verify` and
   `bench` then leave the backend out, unless `--case` names the problem.
@@ -93,6 +95,7 @@ OPTIONAL = {
     "error_bound": ("op", "geom", "a", "b"),
     "chosen": ("op", "geom", "dtype"),
     "variants": ("op", "geom", "operands"),
+    "peak": ("dtype", "threads"),
     "info": (),
 }
 

@@ -51,6 +51,7 @@ def test_what_is_missing_is_named(name):
         ("backward", lambda dy, x, w, geom: None, "backward(dy, x, w, geom)"),
         ("error_bound", lambda op, geom: None, "error_bound(op, geom)"),
         ("variants", lambda op, geom: {}, "variants(op, geom)"),
+        ("peak", lambda dtype: 1.0, "peak(dtype)"),
         ("supports", int.__add__, "supports"),
         ("info", print, "info"),
     ],

@@ -177,6 +177,21 @@ static inline void NAME(sum_tile)(int rows, int vecs, int lanes, const REAL *a, 
     NAME(tiles)[lanes][vecs - 1][rows](a, at, a_step, b, b_step, segments, count, depth, sums, sums_step, add);
 }
 
+/* The peak of arithmetic: as many sums as a tile has, none of which waits for another, and nothing read from memory.
+   sums[i] = sums[i] / 2 + 1, steps times, for i < 2 * TILE_ROWS * LANES. */
+static void NAME(multiply_add)(ptrdiff_t steps, REAL *sums)
+{
+    NAME(vector) acc[2 * TILE_ROWS];
+    const NAME(vector) half = (REAL)0.5 - (NAME(vector)){0}, one = (REAL)1 - (NAME(vector)){0};
+    _Pragma("GCC unroll 32") for (int i = 0; i < 2 * TILE_ROWS; i++)
+        acc[i] = NAME(load)(sums + i * LANES);
+    for (ptrdiff_t step = 0; step < steps; step++)
+        _Pragma("GCC unroll 32") for (int i = 0; i < 2 * TILE_ROWS; i++)
+            acc[i] = acc[i] * half + one;
+    _Pragma("GCC unroll 32") for (int i = 0; i < 2 * TILE_ROWS; i++)
+        NAME(store)(sums + i * LANES, acc[i]);
+}
+
 #undef ALL
 #undef TILE
 #undef TABLE

@@ -13,7 +13,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cache, lru_cache
+from time import perf_counter
 from typing import Any, TypeAlias
+
+import numpy as np
 
 from convback import ConvGeometry, get_num_threads, workspace
 from convback.contract import Array, DType, Run
@@ -22,6 +25,9 @@ from convback_cython.planning import TooLarge
 
 # About 30 microseconds of work: below it, starting and awaiting threads costs what they save.
 PARALLEL_MACS = 1_000_000
+
+# Of a thread in one measurement of the peak: some milliseconds, so that starting and awaiting threads hardly counts.
+PEAK_FLOPS = 500_000_000
 
 _kernels = isa.kernels()
 
@@ -56,6 +62,9 @@ class Tiled:
 
     def info(self) -> dict[str, str]:
         return isa.info()
+
+    def peak(self, dtype: DType, threads: int) -> float:
+        return fma_peak(dtype, threads)
 
     def _prepared(self, op: str, geom: ConvGeometry, itemsize: int) -> tuple[list[Pass], bool]:
         """The passes of a gradient, and whether some of the result is zero that none of them writes."""
@@ -107,6 +116,18 @@ def fitting_threads(a_pass: Pass) -> int:
     """How many threads find room in the workspace for copies of their own: at least one."""
     shared = a_pass.scratch_bytes(0)
     return max(1, (workspace.limit() - shared) // max(1, a_pass.scratch_bytes(1) - shared))
+
+
+def fma_peak(dtype: DType, threads: int) -> float:
+    """Multiplications and additions a second in registers: the best of 20 measurements."""
+    sums = np.ones((threads, 2 * _kernels.tile_rows * _kernels.vector_bytes // dtype.itemsize), dtype)
+    steps = PEAK_FLOPS // (2 * sums.shape[1])
+    seconds: list[float] = []
+    for _ in range(20):
+        started = perf_counter()
+        _kernels.multiply_add(sums, steps, threads)
+        seconds.append(perf_counter() - started)
+    return float(2 * sums.size * steps / min(seconds))
 
 
 def _any_layer(geom: ConvGeometry) -> str | None:

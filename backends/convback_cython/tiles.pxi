@@ -24,6 +24,8 @@ cdef extern from "microkernel.h":
     void double_interleave(
         const double *source, Py_ssize_t from_step, Py_ssize_t filled, Py_ssize_t count, const double *end, double *to,
         Py_ssize_t to_step) nogil
+    void float_multiply_add(Py_ssize_t steps, float *sums) nogil
+    void double_multiply_add(Py_ssize_t steps, double *sums) nogil
 
 cdef enum:
     SLOTS = 2 * VECTOR_BYTES // 4  # most numbers in a row of a tile
@@ -106,3 +108,13 @@ cdef bint finite_block(const real *a, Py_ssize_t count) noexcept nogil:
     for lane in range(16):
         total += zeros[lane]
     return total == 0
+
+
+def multiply_add(real[:, ::1] sums, Py_ssize_t steps, int threads):
+    """In each row, which is as long as a tile has sums: sums = sums / 2 + 1, steps times, in registers."""
+    cdef Py_ssize_t row
+    for row in prange(sums.shape[0], nogil=True, num_threads=threads, schedule="static"):
+        if real is float:
+            float_multiply_add(steps, &sums[row, 0])
+        else:
+            double_multiply_add(steps, &sums[row, 0])

@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 import convback
 from convback import ConvbackError
 from convback_tools.benchmark.contestants import admitted
+from convback_tools.benchmark.machine import Machine
 from convback_tools.benchmark.problem import Problem
 from convback_tools.benchmark.rows import Row
 from convback_tools.benchmark.timing import time_interleaved
@@ -46,7 +47,7 @@ class Settings:
     seed: int = 0
 
 
-def bench(cases: Sequence[Case], backends: Sequence[str], settings: Settings) -> Iterator[Row]:
+def bench(cases: Sequence[Case], backends: Sequence[str], settings: Settings, machine: Machine) -> Iterator[Row]:
     """Rows of all cases, dtypes and ops, those of one question together."""
     if settings.baseline is None:
         settings = replace(settings, baseline=next(filter(_usable, backends), None))
@@ -56,10 +57,10 @@ def bench(cases: Sequence[Case], backends: Sequence[str], settings: Settings) ->
             for dtype in settings.dtypes:
                 for op in settings.ops:
                     problem = Problem(op, case.geom, np.dtype(dtype), settings.seed)
-                    yield from _rows(problem, case.name, backends, settings)
+                    yield from _rows(problem, case.name, backends, settings, machine)
 
 
-def _rows(problem: Problem, case: str, backends: Sequence[str], settings: Settings) -> list[Row]:
+def _rows(problem: Problem, case: str, backends: Sequence[str], settings: Settings, machine: Machine) -> list[Row]:
     contestants = {
         name: admitted(name, problem, best_form=name == settings.vs, patient=settings.patient) for name in backends
     }
@@ -71,6 +72,7 @@ def _rows(problem: Problem, case: str, backends: Sequence[str], settings: Settin
         if entry.calls
     }
     shortest = {name: min(times[name, form]) for name, form in fastest.items()}
+    least, limit = machine.limit(problem) or (None, None)
     rows = []
     for name, entry in contestants.items():
         row = Row(
@@ -84,6 +86,9 @@ def _rows(problem: Problem, case: str, backends: Sequence[str], settings: Settin
                 seconds_min=seconds,
                 seconds_median=median(times[name, form]),
                 gflops=problem.flops / seconds / 1e9,
+                macs=problem.macs,
+                fraction_of_peak=None if least is None else least / seconds,
+                limit=limit,
                 max_relative_error=entry.errors[form],
                 workspace_bytes=entry.workspace_bytes,
                 ratio_to_baseline=shortest[settings.baseline] / seconds if settings.baseline in shortest else None,

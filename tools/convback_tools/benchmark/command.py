@@ -12,6 +12,7 @@ import convback
 from convback.selection import ACCURACIES
 from convback_tools import options, report
 from convback_tools.benchmark.bench import Settings, bench
+from convback_tools.benchmark.machine import Machine, measured
 from convback_tools.benchmark.problem import OPS
 from convback_tools.benchmark.rows import Row
 from convback_tools.benchmark.summary import summaries, vs_baseline
@@ -102,11 +103,12 @@ def command(
     )  # fmt: skip
     found: list[Row] = []
     with progress("timing", len(cases) * len(settings.dtypes) * len(settings.ops), quiet) as advance:
-        for row in bench(cases, names, settings):
+        machine = measured(settings.dtypes, settings.threads, names)
+        for row in bench(cases, names, settings, machine):
             if not found or (found[-1].case, found[-1].op, found[-1].dtype) != (row.case, row.op, row.dtype):
                 advance(f"{row.case} {row.op} {row.dtype}")
             found.append(row)
-    report.write(_report(found, settings, options.title(suite, words)), style, path)
+    report.write(_report(found, settings, machine, options.title(suite, words)), style, path)
     return _exit_code(found, backend_names)
 
 
@@ -119,7 +121,7 @@ def _exit_code(found: Sequence[Row], named: Sequence[str]) -> int:
     return 0 if timed else 4
 
 
-def _report(found: Sequence[Row], settings: Settings, title: str) -> report.Report:
+def _report(found: Sequence[Row], settings: Settings, machine: Machine, title: str) -> report.Report:
     threads = "1 thread" if settings.threads == 1 else f"{settings.threads} threads"
     timed = [row for row in found if row.status == "timed"]
     summary = summaries(found, vs_baseline)
@@ -127,15 +129,27 @@ def _report(found: Sequence[Row], settings: Settings, title: str) -> report.Repo
     return report.Report(
         rows=found,
         title=f"convback bench: {title}, {threads}, accuracy {settings.accuracy}",
-        columns=["case", "op", "dtype", "backend", "min", "median", "GFLOP/s", f"vs {baseline}", "max error"],
+        columns=[
+            "case",
+            "op",
+            "dtype",
+            "backend",
+            "min",
+            "median",
+            "GFLOP/s",
+            "of limit",
+            f"vs {baseline}",
+            "max error",
+            "workspace",
+        ],
         cells=[_cells(row) for row in timed],
         notes=list(
             dict.fromkeys(
                 f"{row.status}: {row.backend} {row.op} {row.case}: {row.reason}" for row in found if row not in timed
             )
         )
-        + list(map(str, summary)),
-        extra={"summary": [asdict(line) for line in summary]},
+        + list(map(str, (machine, *summary))),
+        extra={"machine": machine.document(), "summary": [asdict(line) for line in summary]},
     )
 
 
@@ -143,8 +157,19 @@ def _cells(row: Row) -> list[str]:
     backend = f"{row.backend} ({row.reason})" if row.reason else row.backend
     return [
         row.case, row.op, row.dtype, backend, _duration(row.seconds_min), _duration(row.seconds_median),
-        report.number(row.gflops), report.number(row.ratio_to_baseline), report.number(row.max_relative_error, 2),
+        report.number(row.gflops), _share(row), report.number(row.ratio_to_baseline),
+        report.number(row.max_relative_error, 2), _size(row.workspace_bytes),
     ]  # fmt: skip
+
+
+def _share(row: Row) -> str:
+    return "-" if row.fraction_of_peak is None else f"{100 * row.fraction_of_peak:.3g} % {row.limit}"
+
+
+def _size(nbytes: int | None) -> str:
+    if not nbytes:
+        return "-"
+    return f"{nbytes / 2**20:.3g} MiB" if nbytes >= 2**20 else f"{nbytes / 2**10:.3g} KiB"
 
 
 def _duration(seconds: float | None) -> str:

@@ -21,8 +21,12 @@ class Row:
         Of one call.
     gflops : float or None
         Multiplications and additions, those with padding included, over the shortest time, in 10^9 a second.
+    macs : int or None
+        Products, those with padding included; of db the terms of its sums.
     fraction_of_peak : float or None
-        Of the machine's peak; None where that has not been measured.
+        The time that the limit of the machine allows over the shortest time; None where no backend measures the peak.
+    limit : str or None
+        What sets that limit: "FMA", the multiplications and additions, or "memory", the bytes of operands and results.
     max_relative_error : float or None
         Largest error on real data over the largest expected value.
     workspace_bytes : int or None
@@ -42,7 +46,9 @@ class Row:
     seconds_min: float | None = None
     seconds_median: float | None = None
     gflops: float | None = None
+    macs: int | None = None
     fraction_of_peak: float | None = None
+    limit: str | None = None
     max_relative_error: float | None = None
     workspace_bytes: int | None = None
     ratio_to_baseline: float | None = None
