@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import click
@@ -12,10 +12,12 @@ import convback
 from convback.selection import ACCURACIES
 from convback_tools import options, report
 from convback_tools.benchmark.bench import Settings, bench
+from convback_tools.benchmark.earlier import Earlier
+from convback_tools.benchmark.earlier import read as earlier_report
 from convback_tools.benchmark.machine import Machine, measured
 from convback_tools.benchmark.problem import OPS
 from convback_tools.benchmark.rows import Row
-from convback_tools.benchmark.summary import summaries, vs_baseline
+from convback_tools.benchmark.summary import summaries, vs_baseline, vs_earlier
 from convback_tools.progress import progress
 from convback_tools.verification.tasks import DTYPES
 
@@ -43,6 +45,10 @@ DEFAULT_OPS = ("dx", "dw")
     help="Time this backend as well, as the baseline and in its best form: for PyTorch the better order of memory. "
     "Without -b, `auto` is held against it.",
 )  # fmt: skip
+@click.option(
+    "--compare", "earlier_path", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
+    help="Show what became of the times in this report, which --format json wrote.",
+)  # fmt: skip
 @click.option("--seconds", default=1.0, show_default=True, type=click.FloatRange(0), help="For each figure.")
 @click.option(
     "--rounds", default=30, show_default=True, type=click.IntRange(1), help="Most measurements for each figure."
@@ -61,6 +67,7 @@ def command(
     accuracy: str,
     baseline: str | None,
     vs: str | None,
+    earlier_path: Path | None,
     seconds: float,
     rounds: int,
     seed: int,
@@ -101,14 +108,15 @@ def command(
         ops or DEFAULT_OPS, dtypes, threads or convback.get_num_threads(), accuracy, baseline, vs,
         bool(words), seconds, rounds, seed,
     )  # fmt: skip
+    earlier = earlier_report(earlier_path) if earlier_path else None
     found: list[Row] = []
     with progress("timing", len(cases) * len(settings.dtypes) * len(settings.ops), quiet) as advance:
         machine = measured(settings.dtypes, settings.threads, names)
         for row in bench(cases, names, settings, machine):
             if not found or (found[-1].case, found[-1].op, found[-1].dtype) != (row.case, row.op, row.dtype):
                 advance(f"{row.case} {row.op} {row.dtype}")
-            found.append(row)
-    report.write(_report(found, settings, machine, options.title(suite, words)), style, path)
+            found.append(replace(row, ratio_to_earlier=earlier.ratio(row)) if earlier else row)
+    report.write(_report(found, settings, machine, earlier, options.title(suite, words)), style, path)
     return _exit_code(found, backend_names)
 
 
@@ -121,45 +129,50 @@ def _exit_code(found: Sequence[Row], named: Sequence[str]) -> int:
     return 0 if timed else 4
 
 
-def _report(found: Sequence[Row], settings: Settings, machine: Machine, title: str) -> report.Report:
+def _report(
+    found: Sequence[Row], settings: Settings, machine: Machine, earlier: Earlier | None, title: str
+) -> report.Report:
     threads = "1 thread" if settings.threads == 1 else f"{settings.threads} threads"
-    timed = [row for row in found if row.status == "timed"]
-    summary = summaries(found, vs_baseline)
     baseline = next((row.baseline for row in found if row.baseline), "baseline")
+    summary, compared = summaries(found, vs_baseline), summaries(found, vs_earlier)
+    columns = _columns(baseline)
+    if earlier is None:
+        del columns["vs earlier"]
+    reasons = (
+        f"{row.status}: {row.backend} {row.op} {row.case}: {row.reason}" for row in found if row.status != "timed"
+    )
+    notes = [*dict.fromkeys(reasons), str(machine), *(f"vs {baseline}: {line}" for line in summary)]
+    if earlier is not None:
+        notes += [f"vs {earlier.name}: {line}" for line in compared] or [f"{earlier.name} has none of these rows"]
     return report.Report(
         rows=found,
         title=f"convback bench: {title}, {threads}, accuracy {settings.accuracy}",
-        columns=[
-            "case",
-            "op",
-            "dtype",
-            "backend",
-            "min",
-            "median",
-            "GFLOP/s",
-            "of limit",
-            f"vs {baseline}",
-            "max error",
-            "workspace",
-        ],
-        cells=[_cells(row) for row in timed],
-        notes=list(
-            dict.fromkeys(
-                f"{row.status}: {row.backend} {row.op} {row.case}: {row.reason}" for row in found if row not in timed
-            )
-        )
-        + list(map(str, (machine, *summary))),
-        extra={"machine": machine.document(), "summary": [asdict(line) for line in summary]},
+        columns=list(columns),
+        cells=[[cell(row) for cell in columns.values()] for row in found if row.status == "timed"],
+        notes=notes,
+        extra={
+            "machine": machine.document(),
+            "summary": list(map(asdict, summary)),
+            "compared": list(map(asdict, compared)),
+        },
     )
 
 
-def _cells(row: Row) -> list[str]:
-    backend = f"{row.backend} ({row.reason})" if row.reason else row.backend
-    return [
-        row.case, row.op, row.dtype, backend, _duration(row.seconds_min), _duration(row.seconds_median),
-        report.number(row.gflops), _share(row), report.number(row.ratio_to_baseline),
-        report.number(row.max_relative_error, 2), _size(row.workspace_bytes),
-    ]  # fmt: skip
+def _columns(baseline: str) -> dict[str, Callable[[Row], str]]:
+    return {
+        "case": lambda row: row.case,
+        "op": lambda row: row.op,
+        "dtype": lambda row: row.dtype,
+        "backend": lambda row: f"{row.backend} ({row.reason})" if row.reason else row.backend,
+        "min": lambda row: _duration(row.seconds_min),
+        "median": lambda row: _duration(row.seconds_median),
+        "GFLOP/s": lambda row: report.number(row.gflops),
+        "of limit": _share,
+        f"vs {baseline}": lambda row: report.number(row.ratio_to_baseline),
+        "vs earlier": lambda row: report.number(row.ratio_to_earlier),
+        "max error": lambda row: report.number(row.max_relative_error, 2),
+        "workspace": lambda row: _size(row.workspace_bytes),
+    }
 
 
 def _share(row: Row) -> str:

@@ -33,6 +33,8 @@ class Row:
         The most scratch memory taken at once from `convback.workspace`.
     ratio_to_baseline : float or None
         Shortest time of the baseline backend over this one's: above 1 is faster.
+    ratio_to_earlier : float or None
+        Shortest time in the report of --compare over this one: above 1 is faster now.
     """
 
     case: str
@@ -52,4 +54,5 @@ class Row:
     max_relative_error: float | None = None
     workspace_bytes: int | None = None
     ratio_to_baseline: float | None = None
+    ratio_to_earlier: float | None = None
     reason: str = ""

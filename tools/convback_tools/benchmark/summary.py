@@ -57,3 +57,8 @@ def summaries(rows: Sequence[Row], ratio: Callable[[Row], float | None]) -> list
 def vs_baseline(row: Row) -> float | None:
     """The ratio of a row to the baseline, None for the baseline itself."""
     return None if row.backend == row.baseline else row.ratio_to_baseline
+
+
+def vs_earlier(row: Row) -> float | None:
+    """The ratio of an earlier time of the same to a row's."""
+    return row.ratio_to_earlier
