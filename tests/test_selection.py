@@ -170,15 +170,6 @@ def test_auto_says_who_runs_and_takes_strangers_from_the_environment(python):
     assert "UnknownBackend" in python(code, env={"CONVBACK_AUTO": "nobody"}).err
 
 
-def test_auto_weighs_the_problem():
-    auto = convback.get_backend("auto")
-    tiny = convback.ConvGeometry((1, 4, 8, 8), (4, 4, 3, 3))
-    dense = convback.ConvGeometry((8, 128, 28, 28), (128, 128, 3, 3), padding=1)
-    depthwise = convback.ConvGeometry((8, 128, 56, 56), (128, 1, 3, 3), padding=1, groups=128)
-    chosen = [auto.chosen("dx", geom, np.dtype("f4")) for geom in (tiny, dense, depthwise)]
-    assert chosen[0] == chosen[2] != chosen[1]
-
-
 @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="this system cannot fork")
 def test_a_forked_child_runs_on_one_thread(python):
     code = """

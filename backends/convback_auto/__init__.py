@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from functools import cache
 
-from convback import BackendUnavailable, ConvGeometry, ParameterError, environment, get_backend
+from convback import BackendUnavailable, ConvGeometry, ParameterError, environment, get_backend, get_num_threads
 from convback.contract import Array, DType, Run, refusal, runner
-from convback_auto.cost import by_cost
+from convback_auto.cost import MODELS, by_cost
 
 CONTRACT = 1
 
@@ -24,7 +24,7 @@ def supports(op: str, geom: ConvGeometry | None, dtype: DType) -> str | None:
 
 
 def info() -> dict[str, str]:
-    candidates = [*strangers(), *sorted(by_cost(None))]
+    candidates = [*strangers(), *sorted(MODELS)]
     return {"chooses among": ", ".join(candidates)}
 
 
@@ -39,7 +39,7 @@ def chosen(op: str, geom: ConvGeometry | None, dtype: DType) -> str:
         If CONVBACK_AUTO names a backend that cannot be used, or this one.
     """
     reasons = []
-    for name in (*strangers(), *by_cost(geom)):
+    for name in (*strangers(), *(name for name, _ in by_cost(op, geom, dtype, get_num_threads()))):
         try:
             reason = refusal(get_backend(name), op, geom, dtype)
         except BackendUnavailable as error:

@@ -1,0 +1,66 @@
+"""`auto` passes each problem to the backend that should be fastest, and passes over those that cannot be used."""
+
+import numpy as np
+import pytest
+from convback_auto import cost
+from convback_tools import suites
+
+import convback
+
+auto = convback.get_backend("auto")
+FLOAT32 = np.dtype("f4")
+
+
+@pytest.mark.parametrize(
+    ("word", "op", "expected"),
+    [
+        ("resnet50-res3-3x3", "dx", "gemm"),
+        ("resnet50-conv1", "y", "gemm"),
+        ("resnext-32x4d", "dw", "grouped"),
+        ("mobilenet-dw-s1", "dx", "depthwise"),
+        ("mb1ic256ih4kh4oc128", "dw", "einsum"),  # one product of matrices
+        ("mb1ic1ih128kh3oc1ph1", "y", "cython"),  # nothing fills vectors but a row
+    ],
+)
+def test_each_method_has_its_regime(word, op, expected, set_threads):
+    set_threads(1)
+    assert auto.chosen(op, suites.case(word).geom, FLOAT32) == expected
+
+
+LAYER_OPS = pytest.mark.parametrize("op", ["y", "dx", "dw"])
+
+
+@LAYER_OPS
+def test_all_that_is_predicted_is_a_time(case, op, dtype):
+    if case.geom.is_empty:
+        assert cost.by_cost(op, case.geom, dtype, 1) == [(name, None) for name in cost.MODELS]
+        return
+    one, two = (dict(cost.by_cost(op, case.geom, dtype, threads)) for threads in (1, 2))
+    assert set(one) == set(cost.MODELS)
+    assert list(one.values()) == sorted(one.values())
+    for name in cost.MODELS:
+        assert 0 < two[name] <= one[name] < 1e5
+
+
+@LAYER_OPS
+def test_a_problem_twice_as_large_takes_longer(op):
+    small, large = (convback.ConvGeometry((N, 24, 20, 20), (48, 6, 3, 3), groups=4) for N in (8, 16))
+    for name in cost.MODELS:
+        assert cost.seconds(name, op, large, FLOAT32, 1) > cost.seconds(name, op, small, FLOAT32, 1), name
+
+
+def test_what_cannot_be_loaded_is_passed_over(monkeypatch):
+    """As where there was no C compiler."""
+    get = convback.get_backend
+
+    def without_kernels(name):
+        if name not in ("einsum", "naive"):
+            raise convback.BackendUnavailable(f"backend {name!r} is not usable: its extension is missing")
+        return get(name)
+
+    geom = suites.case("mobilenet-dw-s1").geom
+    monkeypatch.setattr("convback_auto.get_backend", without_kernels)
+    assert auto.chosen("dx", geom, FLOAT32) == "einsum"
+    assert auto.chosen("db", None, FLOAT32) == "einsum"
+    monkeypatch.setattr("convback_auto.get_backend", lambda name: without_kernels(name if name == "naive" else ""))
+    assert auto.chosen("dx", geom, FLOAT32) == "naive"
