@@ -30,6 +30,7 @@ import numpy as np
 from convback import ConvGeometry
 from convback_cython.planning import (
     OWN_BYTES,
+    PARALLEL_MACS,
     Indices,
     Triple,
     Window,
@@ -170,7 +171,7 @@ def joining(op: str, geom: ConvGeometry, vector: int) -> Triple | None:
     The cost of an output is the vectors of weights it needs: offsets * vectors of slots / outputs of a block.
     """
     channels = (geom.F if op == "y" else geom.C) // geom.groups
-    if channels > vector // 2:
+    if channels > vector // 2 or geom.macs < PARALLEL_MACS:  # packing its many zeros must pay
         return None
     strides = (1, 1, 1) if op == "y" else geom.stride
     out = geom.y_spatial if op == "y" else geom.x_spatial
@@ -228,7 +229,7 @@ class _Planner:
             weights=math.prod(geom.w_shape), kernel=taps_in_w,
             weight_depth=taps_in_w if self.op == "y" else taps_in_w * self.C,
             image=(geom.F if self.op == "y" else geom.C) * math.prod(self.out),
-            joined=len(self.phases) > 1, skips=self.useful() < 0.95,
+            joined=len(self.phases) > 1, skips=geom.macs >= PARALLEL_MACS and self.useful() < 0.95,
             count=self.counts, step=triple(axis.step for axis in self.axes), origin=self.origin,
             out_step=triple(axis.block * step for axis, step in zip(self.axes, steps, strict=True)), out=self.out,
             set_tap=indices(np.cumsum([0, *self.set_taps])),

@@ -19,6 +19,9 @@ Triple = tuple[int, int, int]
 OWN_BYTES = 3 * 2**17
 SHARED_BYTES = 2 * 2**20
 
+# About 30 microseconds of work: below it, one thread computes, since starting and awaiting others costs what they save.
+PARALLEL_MACS = 1_000_000
+
 
 class TooLarge(Exception):
     """What a layer needs at once does not fit into the workspace; the message is for people."""

@@ -16,6 +16,7 @@ from itertools import pairwise, product
 from convback import ConvGeometry
 from convback_cython.planning import (
     OWN_BYTES,
+    PARALLEL_MACS,
     SHARED_BYTES,
     Indices,
     Triple,
@@ -81,7 +82,7 @@ def reduction(geom: ConvGeometry, itemsize: int, vector_bytes: int, tile_rows: i
     rows, tile_first = tiles(C, geom.kernel, tile_rows, clipped)
     found = slots(geom, V, lanes)
     number = len(found["vecs"])
-    parts = min(16, -(-TILES // (number * (len(tile_first) - 1))))
+    parts = min(16, -(-TILES // (number * (len(tile_first) - 1)))) if geom.macs >= PARALLEL_MACS else 1
     summed = chunk(number, parts * len(rows) * 2 * V * itemsize)
     reach = triple((k - 1) * d + 1 for k, d in zip(geom.kernel, geom.dilation, strict=True))
     units = C if lanes else geom.C

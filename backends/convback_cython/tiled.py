@@ -21,10 +21,7 @@ import numpy as np
 from convback import ConvGeometry, get_num_threads, workspace
 from convback.contract import Array, DType, Run
 from convback_cython import direct, gather, isa, planes, reduction
-from convback_cython.planning import TooLarge
-
-# About 30 microseconds of work: below it, starting and awaiting threads costs what they save.
-PARALLEL_MACS = 1_000_000
+from convback_cython.planning import PARALLEL_MACS, TooLarge
 
 # Of a thread in one measurement of the peak: some milliseconds, so that starting and awaiting threads hardly counts.
 PEAK_FLOPS = 500_000_000
