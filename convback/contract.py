@@ -56,6 +56,8 @@ What a backend may do besides (leave out what does not apply):
   the fastest of them in place of the functions above.
 - `peak(dtype, threads)`: the most multiplications and additions a second that its instruction set does on so many
   threads, measured anew. `convback bench` says by it how far each call is from the limit of the machine.
+- `candidates(op, geom, dtype)`: for the same, all that it chooses among as a list of `Candidate`, in the order of its
+  preference, each with the reason where it is out. The first that is not out is `chosen`.
 - `info()`: a dict of short strings, what `convback backends` shows of it.
 - `PRACTICAL_MACS`: the number of multiplications beyond which a call takes longer than people wait. `verify` and
   `bench` then leave the backend out, unless `--case` names the problem.
@@ -67,7 +69,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -96,8 +98,30 @@ OPTIONAL = {
     "chosen": ("op", "geom", "dtype"),
     "variants": ("op", "geom", "operands"),
     "peak": ("dtype", "threads"),
+    "candidates": ("op", "geom", "dtype"),
     "info": (),
 }
+
+
+class Candidate(NamedTuple):
+    """A backend that another one may pass a problem on to.
+
+    Attributes
+    ----------
+    backend : str
+        Its name.
+    seconds : float or None
+        Of one call, predicted or measured; None where nobody knows.
+    measured : bool
+        Whether they were measured on this machine.
+    refusal : str or None
+        In words why it is out, or None if it is not.
+    """
+
+    backend: str
+    seconds: float | None
+    measured: bool
+    refusal: str | None
 
 
 class Backend(Protocol):

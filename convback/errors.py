@@ -32,6 +32,10 @@ class BackendUnavailable(ConvbackError):
     """The backend is installed, but cannot be loaded or breaks the contract."""
 
 
+class CacheError(ConvbackError):
+    """What was measured cannot be remembered."""
+
+
 class UnsupportedProblem(ConvbackError):
     """The backend that was asked for does not handle this problem, and says why.
 

@@ -4,7 +4,11 @@ import json
 import os
 import subprocess
 import sys
+<<<<<<< HEAD
 from functools import cache
+=======
+import tempfile
+>>>>>>> df06f65 (convback tune measures which backend is fastest here, and auto remembers it)
 from importlib.metadata import metadata
 from pathlib import Path
 
@@ -17,6 +21,9 @@ import convback
 
 PLUGINS = Path(__file__).parent / "plugins"
 EXTRAS = metadata("convback").get_all("Provides-Extra")
+
+# No test depends on what the user has tuned, or changes it.
+os.environ["CONVBACK_CACHE"] = tempfile.mkdtemp(prefix="convback-tests-")
 
 # `pytest --hypothesis-profile=long` draws more, and other examples each time.
 PHASES = set(Phase) - {Phase.explain}  # which takes minutes

@@ -26,7 +26,7 @@ def test_readme_begins_with_the_two_commands():
 
 def test_readme_shows_the_help_that_there_is():
     shown = dict(re.findall(r"```console\n\$ convback ?([^\n]*?) ?--help\n(.*?)```", README, re.DOTALL))
-    assert set(shown) >= {"", "verify", "bench"}
+    assert set(shown) >= {"", "verify", "bench", "tune"}
     for arguments, text in shown.items():
         line = [sys.executable, "-m", "convback_tools", *arguments.split(), "--help"]
         result = subprocess.run(line, capture_output=True, text=True, check=True, env={"COLUMNS": "80"})

@@ -1,15 +1,26 @@
 """The backend that passes each problem on to the one that should be fastest.
 
-Only convback's own backends are candidates. Others come first, in the order given, where the environment variable
-CONVBACK_AUTO lists their names, separated by commas. `chosen` says who does the work.
+Only convback's own backends are candidates, and those whose names the environment variable CONVBACK_AUTO lists,
+separated by commas. These come first, in the order given, as nothing is known of them; then what `convback tune`
+measured on this machine, the fastest first; then what `cost.py` predicts. `chosen` says who does the work, and
+`candidates` why.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 
-from convback import BackendUnavailable, ConvGeometry, ParameterError, environment, get_backend, get_num_threads
-from convback.contract import Array, DType, Run, refusal, runner
+from convback import (
+    BackendUnavailable,
+    ConvGeometry,
+    ParameterError,
+    choices,
+    environment,
+    get_backend,
+    get_num_threads,
+)
+from convback.contract import Array, Candidate, DType, Run, refusal, runner
 from convback_auto.cost import MODELS, by_cost
 
 CONTRACT = 1
@@ -24,8 +35,7 @@ def supports(op: str, geom: ConvGeometry | None, dtype: DType) -> str | None:
 
 
 def info() -> dict[str, str]:
-    candidates = [*strangers(), *sorted(MODELS)]
-    return {"chooses among": ", ".join(candidates)}
+    return {"chooses among": ", ".join([*strangers(), *sorted(MODELS)])}
 
 
 def chosen(op: str, geom: ConvGeometry | None, dtype: DType) -> str:
@@ -39,17 +49,33 @@ def chosen(op: str, geom: ConvGeometry | None, dtype: DType) -> str:
         If CONVBACK_AUTO names a backend that cannot be used, or this one.
     """
     reasons = []
-    for name in (*strangers(), *(name for name, _ in by_cost(op, geom, dtype, get_num_threads()))):
-        try:
-            reason = refusal(get_backend(name), op, geom, dtype)
-        except BackendUnavailable as error:
-            if name in strangers():
-                raise
-            reason = str(error)
-        if reason is None:
-            return name
-        reasons.append(f"{name}: {reason}")
+    for candidate in _candidates(op, geom, dtype):
+        if candidate.refusal is None:
+            return candidate.backend
+        reasons.append(f"{candidate.backend}: {candidate.refusal}")
     raise LookupError("; ".join(reasons))
+
+
+def candidates(op: str, geom: ConvGeometry | None, dtype: DType) -> list[Candidate]:
+    return list(_candidates(op, geom, dtype))
+
+
+def _candidates(op: str, geom: ConvGeometry | None, dtype: DType) -> Iterator[Candidate]:
+    threads = get_num_threads()
+    predicted = dict.fromkeys(strangers()) | dict(by_cost(op, geom, dtype, threads))
+    measured = choices.recall(choices.Problem(op, geom, dtype.name, threads)) if geom is not None else {}
+    known = [name for name in measured if name in predicted]
+    for name in dict.fromkeys((*(name for name in strangers() if name not in measured), *known, *predicted)):
+        yield Candidate(name, measured.get(name, predicted[name]), name in measured, _refusal(name, op, geom, dtype))
+
+
+def _refusal(name: str, op: str, geom: ConvGeometry | None, dtype: DType) -> str | None:
+    try:
+        return refusal(get_backend(name), op, geom, dtype)
+    except BackendUnavailable as error:
+        if name in strangers():
+            raise
+        return str(error)
 
 
 @cache

@@ -1,9 +1,9 @@
 """Predicts how long each candidate takes: a few costs a method, added up.
 
 The constants were fitted, by least squares of relative errors, to what calls took on one core of an AMD Zen 4 with
-AVX-512: the suite `layers` and 78 other problems from tiny to awkward, in both dtypes, 630 gradients in all. For 94 %
-of these, the method that is predicted to be fastest takes at most 5 % longer than the one that is. A prediction by
-itself is mostly right to within a factor of 1.5. `convback tune` measures instead.
+AVX-512: the suite `layers` and 118 other problems from tiny to awkward, in both dtypes, 870 gradients in all. For 93 %
+of these, the method that is predicted to be fastest takes at most 5 % longer than the one that is; on average, 2.5 %.
+A prediction by itself is mostly right to within a factor of two. `convback tune` measures instead.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ VECTOR_BYTES = 64  # of AVX-512; shorter vectors slow all tiled methods alike
 GEMM_CALL = 1.1e-5
 GEMM_VECTOR = 3.3e-10  # a multiplication and addition of two vectors, of which Zen 4 begins one a cycle
 GEMM_FILL = 0.4  # of its vectors, where y or dx has few channels, and neighbouring outputs fill them up
-GEMM_GATHER_BYTE = 1.2e-10  # of inputs, which are copied, and of outputs
-GEMM_REDUCTION_BYTE = 4.7e-11  # the same for dw
-GEMM_WEIGHT = 9e-10  # an element of w, which is packed
+GEMM_GATHER_BYTE = 1.1e-10  # of inputs, which are copied, and of outputs
+GEMM_REDUCTION_BYTE = 4.4e-11  # the same for dw
+GEMM_WEIGHT = 8e-10  # an element of w, which is packed
 
 LANES_CALL = 9e-6
 LANES_VECTOR = 4e-10  # as GEMM_VECTOR
@@ -40,7 +40,7 @@ DIRECT_STRIDED = 2.8e-10  # an element of such a row, where they are added one a
 
 EINSUM_CALL = 7e-5
 EINSUM_WINDOW_BYTE = 2.4e-10  # of the copies of all windows, made on one thread
-EINSUM_Y_BYTE = 6.5e-11  # of y, which is copied as well
+EINSUM_COPIED_BYTE = 6.5e-11  # of y or its gradient, which is copied into another order, and of dx
 EINSUM_PRODUCT_BYTE = 6.8e-12  # products by BLAS take twice as long in float64
 EINSUM_WEIGHT_BYTE = 6.3e-11
 
@@ -70,7 +70,7 @@ def gemm(op: str, geom: ConvGeometry, itemsize: int, threads: int) -> float:
     if op != "dw" and channels * phases <= 2 * width and channels <= width // 2 and taps > 1:
         fill = max(fill, GEMM_FILL)
     byte = GEMM_REDUCTION_BYTE if op == "dw" else GEMM_GATHER_BYTE
-    inputs, outputs = math.prod(geom.x_shape), math.prod(geom.y_shape)
+    inputs, outputs = touched(geom), math.prod(geom.y_shape)
     if op == "dx":
         inputs, outputs = outputs, inputs
     copied = inputs if taps > 1 else 0
@@ -82,7 +82,7 @@ def groupwise(op: str, geom: ConvGeometry, itemsize: int, threads: int) -> float
     """Groups fill the vectors."""
     width = VECTOR_BYTES // itemsize
     vectors = -(-geom.groups // width) / geom.groups  # for each group
-    transposed = (math.prod(geom.x_shape) + math.prod(geom.y_shape)) * vectors
+    transposed = (touched(geom) + math.prod(geom.y_shape)) * vectors
     packed = math.prod(geom.w_shape) * vectors * width
     work = geom.macs * vectors * LANES_VECTOR + transposed * LANES_TRANSPOSED + packed * LANES_WEIGHT
     return LANES_CALL + work / threads
@@ -98,8 +98,8 @@ def direct(op: str, geom: ConvGeometry, itemsize: int, threads: int) -> float:
 
 def einsum(op: str, geom: ConvGeometry, itemsize: int, threads: int) -> float:
     """Copied windows, and a product of matrices by BLAS."""
-    windows = geom.N * geom.C * math.prod(geom.y_spatial) * math.prod(geom.kernel)
-    copies = windows * EINSUM_WINDOW_BYTE + math.prod(geom.y_shape) * EINSUM_Y_BYTE
+    copied = math.prod(geom.y_shape) + (math.prod(geom.x_shape) if op == "dx" else 0)
+    copies = windows(geom) * EINSUM_WINDOW_BYTE + copied * EINSUM_COPIED_BYTE
     work = geom.macs * EINSUM_PRODUCT_BYTE + math.prod(geom.w_shape) * EINSUM_WEIGHT_BYTE
     return EINSUM_CALL + (copies + work / threads) * itemsize
 
@@ -107,6 +107,16 @@ def einsum(op: str, geom: ConvGeometry, itemsize: int, threads: int) -> float:
 def naive(op: str, geom: ConvGeometry, itemsize: int, threads: int) -> float:
     """The formulas as Python loops."""
     return geom.macs * NAIVE_PRODUCT
+
+
+def windows(geom: ConvGeometry) -> int:
+    """Elements of the windows of all outputs."""
+    return geom.N * geom.C * math.prod(geom.y_spatial) * math.prod(geom.kernel)
+
+
+def touched(geom: ConvGeometry) -> int:
+    """Elements of x that windows read: with a stride beyond the kernel not all."""
+    return min(math.prod(geom.x_shape), windows(geom))
 
 
 # Where nothing can be predicted, the first of these that can be loaded; `naive` is what then remains.

@@ -16,6 +16,7 @@ from convback_tools.environment import blas
 from convback_tools.inventory.command import command as backends
 from convback_tools.inventory.command import details
 from convback_tools.progress import stdout_for_results
+from convback_tools.tuning.command import command as tune
 from convback_tools.verification.command import command as verify
 
 USAGE, INTERRUPTED, INTERNAL = 2, 130, 70
@@ -44,7 +45,7 @@ def cli() -> None:
     """
 
 
-for subcommand in (backends, verify, bench):
+for subcommand in (backends, verify, bench, tune):
     cli.add_command(subcommand)
 
 

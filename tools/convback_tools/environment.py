@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import platform
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_info
 
 import convback
+from convback.choices import processor
 
 
 def environment() -> dict[str, Any]:
@@ -21,7 +21,7 @@ def environment() -> dict[str, Any]:
         "numpy": np.__version__,
         "blas": blas(),
         "platform": platform.platform(),
-        "processor": _processor(),
+        "processor": processor(),
         "cpus": os.cpu_count(),
         "threads": convback.get_num_threads(),
     }
@@ -31,10 +31,3 @@ def blas() -> str:
     """The BLAS libraries that are loaded, with version and kernels."""
     found = [lib for lib in threadpool_info() if lib["user_api"] == "blas"]
     return ", ".join(f"{lib['internal_api']} {lib['version']} {lib.get('architecture', '')}".strip() for lib in found)
-
-
-def _processor() -> str:
-    listing = Path("/proc/cpuinfo")
-    lines = listing.read_text(encoding="utf-8").splitlines() if listing.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return models[0] if models else platform.processor() or platform.machine()

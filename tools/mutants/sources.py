@@ -12,11 +12,22 @@ from typing import NamedTuple, TypeAlias
 
 Statement: TypeAlias = list[tokenize.TokenInfo]
 
+# The files of a backend that compute.
 FILES = {
     "naive": ("__init__.py",),
     "einsum": ("__init__.py",),
     "cython": ("direct.py", "direct.pxi"),
-}
+    "gemm": (
+        "planning.py", "window.pxi", "gather.py", "gather.pxi", "reduction.py", "reduction.pxi", "planes.py",
+        "planes.pxi",
+    ),
+}  # fmt: skip
+
+# Where they are, if not in a package of the backend's own.
+PACKAGES = {"gemm": "convback_cython"}
+
+# Backends that share these files; they are judged together.
+JUDGED = {"gemm": ("gemm", "grouped", "depthwise")}
 
 # Functions that compute no gradient: what they say is for people, or is a refusal.
 TALK = ("supports", "info", "build_report")
@@ -27,6 +38,7 @@ NO_MATHS = {
     r"BLOCK_BYTES =|MOST_PADDED_BYTES =|PRACTICAL_MACS =|PARALLEL_MACS =|parallel =|threads =": "only how fast",
     r"PAIRWISE =|CTYPES =|kernel = \{": "names",
     r"(rows|step_\w|J, taps) =": "the sizes of blocks: any will do",
+    r"OWN_BYTES =|SHARED_BYTES =|TILES =|MOST_\w+ =|STRIP =|PACKED_TAPS =|FINITE_BLOCK =": "any number will do",
     r"LANES =": "a dot product has as many partial sums as one likes",
     r".*(malloc|free|NULL)\b": "memory, not numbers",
 }
@@ -52,7 +64,7 @@ class Line(NamedTuple):
 
 def package(backend: str) -> Path:
     """The folder of a backend, as it is installed, without importing it."""
-    spec = find_spec(f"convback_{backend}")
+    spec = find_spec(PACKAGES.get(backend, f"convback_{backend}"))
     assert spec is not None
     assert spec.origin is not None
     return Path(spec.origin).parent
@@ -74,7 +86,7 @@ def lines(path: Path) -> Iterator[Line]:
             text = texts[number - 1]
             code = _without(text, number, statement, (tokenize.STRING, tokenize.COMMENT))
             strings = re.sub(r'"[a-z,]+->[a-z]+"|.', lambda found: found[0] if found[0][1:] else " ", text)
-            yield Line(number, text, "" if declaration else code, code, strings, scopes[owner])
+            yield Line(number, text, "" if declaration else code, code, strings, scopes.get(owner, frozenset()))
 
 
 def _owned(statements: Iterable[Statement]) -> Iterator[tuple[str, Statement]]:

@@ -37,7 +37,7 @@ class Overlay:
 
     @property
     def package(self) -> Path:
-        return self.folder / f"convback_{self.backend}"
+        return self.folder / sources.package(self.backend).name
 
     def run(self, what: str, *command: str) -> subprocess.CompletedProcess[str]:
         """Run Python on it, within limits of memory and time: a wrong kernel may do anything."""
@@ -52,9 +52,11 @@ class Overlay:
 
     def verdict(self, what: str) -> str:
         """One of `KILLED`, or "survived"."""
-        verify = ("-m", "convback_tools", "verify", "-b", self.backend, "--fail-fast", "--quiet")
+        judged = sources.JUDGED.get(self.backend, (self.backend,))
+        named = [word for name in judged for word in ("-b", name)]
+        verify = ("-m", "convback_tools", "verify", *named, "--fail-fast", "--quiet")
         ignored = ("-p", "no:cacheprovider", "--ignore=tests/test_mutants.py")
-        tests = ("-m", "pytest", "-x", "-q", *ignored, "-k", self.backend, "tests")
+        tests = ("-m", "pytest", "-x", "-q", *ignored, "-k", " or ".join(judged), "tests")
         try:
             finished = self.run(what, *(verify if what == "verify" else tests))
         except subprocess.TimeoutExpired:
@@ -89,7 +91,7 @@ def overlay(backend: str, folder: Path, mutant: Mutant | None = None) -> Overlay
         path.write_text("".join(lines), encoding="utf-8")
         if path.suffix == ".py":
             _check(path)
-    for path in made.package.glob("*.pyx"):
+    for path in made.package.glob("*_base.pyx"):  # of the variants for instruction sets the one that runs anywhere
         _compile(path)
     return made
 

@@ -158,6 +158,7 @@ def _report(
     )
 
 
+<<<<<<< HEAD
 def _columns(baseline: str) -> dict[str, Callable[[Row], str]]:
     return {
         "case": lambda row: row.case,
@@ -192,3 +193,11 @@ def _duration(seconds: float | None) -> str:
         if seconds >= size:
             return f"{seconds / size:.3g} {unit}"
     return f"{seconds / 1e-6:.3g} us"
+=======
+def _cells(row: Row) -> list[str]:
+    backend = f"{row.backend} ({row.reason})" if row.reason else row.backend
+    return [
+        row.case, row.op, row.dtype, backend, report.duration(row.seconds_min), report.duration(row.seconds_median),
+        report.number(row.gflops), report.number(row.ratio_to_baseline), report.number(row.max_relative_error, 2),
+    ]  # fmt: skip
+>>>>>>> df06f65 (convback tune measures which backend is fastest here, and auto remembers it)

@@ -1,0 +1,1 @@
+"""Measures what `auto` chooses among, and has the fastest remembered."""
