@@ -12,6 +12,7 @@ import convback
 from convback import ConvbackError
 from convback.registry import origin
 from convback_tools import options, report
+from convback_tools.inventory import why
 from convback_tools.progress import stdout_for_results
 
 
@@ -26,14 +27,28 @@ class Row:
 
 
 @click.command("backends", short_help="List the installed backends: usable, or why not.")
+@click.option(
+    "--why", "words", multiple=True, metavar="WORD",
+    help="Instead of that, whom `auto` chooses for this problem, a problem word or the name of a layer (repeatable).",
+)  # fmt: skip
 @options.output
-def command(style: str, path: Path | None) -> int:
+def command(words: tuple[str, ...], style: str, path: Path | None) -> int:
     """List the installed backends: usable or why not, and where they come from.
 
+    With --why, show for y, dx and dw in both dtypes which backend `auto` passes a problem on to, and how long a call of
+    each candidate should take: as `convback tune` measured on this machine, or else as a model predicts.
+
     \b
-    Example:
+    Examples:
       convback backends --format json
+      convback backends --why resnet50-conv1 --why g1mb2ic3ih32iw32oc8kh3kw3ph1pw1
     """
+    if words:
+        cases = options.chosen_cases("", words)
+        with stdout_for_results():
+            reasons = why.reasons(cases)
+        report.write(why.report_of(reasons), style, path)
+        return 0
     with stdout_for_results():  # what a backend prints when it is loaded is no result
         rows = [_row(name) for name in convback.backends()]
     report.write(
