@@ -4,11 +4,8 @@ import json
 import os
 import subprocess
 import sys
-<<<<<<< HEAD
-from functools import cache
-=======
 import tempfile
->>>>>>> df06f65 (convback tune measures which backend is fastest here, and auto remembers it)
+from functools import cache
 from importlib.metadata import metadata
 from pathlib import Path
 

@@ -158,15 +158,14 @@ def _report(
     )
 
 
-<<<<<<< HEAD
 def _columns(baseline: str) -> dict[str, Callable[[Row], str]]:
     return {
         "case": lambda row: row.case,
         "op": lambda row: row.op,
         "dtype": lambda row: row.dtype,
         "backend": lambda row: f"{row.backend} ({row.reason})" if row.reason else row.backend,
-        "min": lambda row: _duration(row.seconds_min),
-        "median": lambda row: _duration(row.seconds_median),
+        "min": lambda row: report.duration(row.seconds_min),
+        "median": lambda row: report.duration(row.seconds_median),
         "GFLOP/s": lambda row: report.number(row.gflops),
         "of limit": _share,
         f"vs {baseline}": lambda row: report.number(row.ratio_to_baseline),
@@ -184,20 +183,3 @@ def _size(nbytes: int | None) -> str:
     if not nbytes:
         return "-"
     return f"{nbytes / 2**20:.3g} MiB" if nbytes >= 2**20 else f"{nbytes / 2**10:.3g} KiB"
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return "-"
-    for unit, size in (("s", 1.0), ("ms", 1e-3)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds / 1e-6:.3g} us"
-=======
-def _cells(row: Row) -> list[str]:
-    backend = f"{row.backend} ({row.reason})" if row.reason else row.backend
-    return [
-        row.case, row.op, row.dtype, backend, report.duration(row.seconds_min), report.duration(row.seconds_median),
-        report.number(row.gflops), report.number(row.ratio_to_baseline), report.number(row.max_relative_error, 2),
-    ]  # fmt: skip
->>>>>>> df06f65 (convback tune measures which backend is fastest here, and auto remembers it)
