@@ -76,7 +76,13 @@ def command(
         return 0
     cases = options.chosen_cases(suite, words)
     settings = Settings(
-        ops, dtypes, threads or convback.get_num_threads(), convback.current_accuracy(), None, bool(words), seconds
+        ops,
+        dtypes,
+        threads or convback.get_num_threads(),
+        convback.current_accuracy(),
+        baseline=None,
+        patient=bool(words),
+        seconds=seconds,
     )
     found: list[Tuned] = []
     with progress("tuning", len(cases) * len(dtypes) * len(ops), quiet) as advance:

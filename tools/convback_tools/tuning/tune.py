@@ -14,6 +14,7 @@ from convback import choices
 from convback.contract import Candidate
 from convback_tools import suites
 from convback_tools.benchmark.bench import Settings, bench
+from convback_tools.benchmark.machine import Machine
 from convback_tools.suites import Case
 from convback_tools.tuning.rows import Remembered, Tuned
 
@@ -43,7 +44,8 @@ def _tuned(case: Case, dtype: str, op: str, settings: Settings) -> Tuned:
         return replace(row, reason="it has no products, so no backend computes it")
     candidates = convback.get_backend("auto").candidates(op, case.geom, np.dtype(dtype))
     names = worth_timing(candidates)
-    found = list(bench([case], names, replace(settings, ops=(op,), dtypes=(dtype,))))
+    unmeasured = Machine(settings.threads, fma={}, copy=0)  # no limit is asked for
+    found = list(bench([case], names, replace(settings, ops=(op,), dtypes=(dtype,)), unmeasured))
     seconds = {timed.backend: timed.seconds_min for timed in found if timed.seconds_min is not None}
     reason = "; ".join(f"{r.status}: {r.backend}: {r.reason}" for r in found if r.status != "timed")
     before = next((candidate.backend for candidate in candidates if candidate.refusal is None), None)
