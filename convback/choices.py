@@ -40,6 +40,9 @@ KEY = "threads, op, dtype, layer"
 COLUMNS = f"processor, version, {KEY}, seconds"
 TABLE = f"create table choices ({COLUMNS}, primary key (processor, version, {KEY})) without rowid"
 
+# In /proc/cpuinfo, on x86 and on ARM: tells processors apart that bear one name.
+DETAILS = ("cpu family", "model", "stepping", "CPU implementer", "CPU variant", "CPU part")
+
 # Seconds to wait for another process: a reader can do without, and a writer has time.
 READER_WAITS, WRITER_WAITS = 0.1, 30.0
 
@@ -145,17 +148,16 @@ def folder() -> Path:
 
 @cache
 def processor() -> str:
-    """The processor by name, and by what else tells models of that name apart."""
+    """The processor by name, and by its `DETAILS`."""
     listing = Path("/proc/cpuinfo")
     facts: dict[str, str] = {}
     with suppress(OSError):
         for line in listing.read_text(encoding="utf-8", errors="replace").splitlines():
             key, _, value = line.partition(":")
             facts.setdefault(key.strip(), value.strip())
-    if "model name" not in facts:
-        return platform.processor() or platform.machine()
-    details = [f"{key} {facts[key]}" for key in ("cpu family", "model", "stepping") if key in facts]
-    return f"{facts['model name']} ({', '.join(details)})" if details else facts["model name"]
+    name = facts.get("model name") or platform.processor() or platform.machine()
+    details = [f"{key} {facts[key]}" for key in DETAILS if key in facts]
+    return f"{name} ({', '.join(details)})" if details else name
 
 
 def _key(problem: Problem) -> tuple[int, str, str, str]:

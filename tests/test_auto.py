@@ -49,6 +49,17 @@ def test_a_problem_twice_as_large_takes_longer(op):
         assert cost.seconds(name, op, large, FLOAT32, 1) > cost.seconds(name, op, small, FLOAT32, 1), name
 
 
+def test_the_first_candidate_that_is_not_out_is_chosen(case, op, dtype):
+    geom = None if op == "db" else case.geom
+    candidates = auto.candidates(op, geom, dtype)
+    usable = [candidate for candidate in candidates if candidate.refusal is None]
+    assert usable[0].backend == auto.chosen(op, geom, dtype)
+    assert {candidate.backend for candidate in candidates} == set(cost.MODELS)
+    for candidate in candidates:
+        backend = convback.get_backend(candidate.backend)
+        assert candidate.refusal == convback.contract.refusal(backend, op, geom, dtype)
+
+
 def test_what_cannot_be_loaded_is_passed_over(monkeypatch):
     """As where there was no C compiler."""
     get = convback.get_backend
