@@ -29,7 +29,6 @@ import numpy as np
 
 from convback import ConvGeometry
 from convback_cython.planning import (
-    OWN_BYTES,
     PARALLEL_MACS,
     Indices,
     Triple,
@@ -298,7 +297,7 @@ class _Planner:
 
         found = block(
             self.geom.N, self.counts, reach, lambda count: math.prod(size(count)) * units * lanes * self.itemsize,
-            OWN_BYTES,
+            own=True,
         )  # fmt: skip
         return Window(
             extent=self.source, size=size(found[1:]), channels=self.geom.groups * self.depth, groups=self.geom.groups,

@@ -12,7 +12,7 @@ from itertools import pairwise, product
 
 from convback import ConvGeometry
 from convback_cython.gather import Axis, axis_of, phases
-from convback_cython.planning import OWN_BYTES, Indices, Triple, Window, block, indices, triple
+from convback_cython.planning import Indices, Triple, Window, block, indices, triple
 
 MOST_ROLLED = 7
 MOST_COLUMNS = 2
@@ -92,7 +92,7 @@ def _planned(
         wide = (count[0], count[1], max(count[2], vecs * vector))
         return triple((n - 1) * s + r for n, s, r in zip(wide, step, reach, strict=True))
 
-    blocks = block(1, count, reach, lambda count: math.prod(size(count)) * itemsize, OWN_BYTES)
+    blocks = block(1, count, reach, lambda count: math.prod(size(count)) * itemsize, own=True)
     window = Window(
         extent=source, size=size(blocks[1:]), channels=geom.C, groups=geom.groups, depth=1, lanes=1, units=1,
         copied=True,

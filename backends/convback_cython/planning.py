@@ -22,6 +22,9 @@ SHARED_BYTES = 2 * 2**20
 # About 30 microseconds of work: below it, one thread computes, since starting and awaiting others costs what they save.
 PARALLEL_MACS = 1_000_000
 
+# Images are divided among so many blocks, where there are as many, so that threads find something to share out.
+BLOCKS = 16
+
 
 class TooLarge(Exception):
     """What a layer needs at once does not fit into the workspace; the message is for people."""
@@ -84,9 +87,9 @@ def flattened(geom: ConvGeometry) -> ConvGeometry:
 
 
 def block(
-    images: int, count: Triple, reach: Triple, cost: Callable[[Triple], int], wanted: int
+    images: int, count: Triple, reach: Triple, cost: Callable[[Triple], int], own: bool
 ) -> tuple[int, int, int, int]:
-    """Images and positions of a block, which costs about `wanted` bytes.
+    """Images and positions of a block, which costs about OWN_BYTES where a thread has its own, else SHARED_BYTES.
 
     Positions are halved along the first axis that has more than one, until one image fits; if all positions of an image
     fit, several images are taken. A block that is shorter than the kernel's reach would copy most inputs several times:
@@ -98,7 +101,7 @@ def block(
         If the smallest block does not fit into the workspace.
     """
     large = workspace.limit() // 4
-    small = min(wanted, large)
+    small = min(OWN_BYTES if own else SHARED_BYTES, large)
     size = count
     for most, overlap in ((small, 1), (large, 0)):
         for axis in range(3):
@@ -110,7 +113,7 @@ def block(
             "raise CONVBACK_WORKSPACE"
         )
     fitting = max(1, small // max(1, cost(size))) if size == count else 1
-    return min(images, fitting), *size
+    return min(-(-images // BLOCKS) if own else images, fitting), *size
 
 
 def triple(values: Iterable[int]) -> Triple:

@@ -15,9 +15,7 @@ from itertools import pairwise, product
 
 from convback import ConvGeometry
 from convback_cython.planning import (
-    OWN_BYTES,
     PARALLEL_MACS,
-    SHARED_BYTES,
     Indices,
     Triple,
     Window,
@@ -98,7 +96,7 @@ def reduction(geom: ConvGeometry, itemsize: int, vector_bytes: int, tile_rows: i
         return (packed * math.prod(count) * 2 * V + copied) * itemsize
 
     count = triple(geom.y_spatial)
-    blocks = block(geom.N, count, (1, 1, 1) if clipped else reach, cost, OWN_BYTES if lanes else SHARED_BYTES)
+    blocks = block(geom.N, count, (1, 1, 1) if clipped else reach, cost, own=lanes)
     if lanes:  # a part has whole blocks
         parts = min(parts, math.prod(-(-n // b) for n, b in zip((geom.N, *count), blocks, strict=True)))
     return Reduction(

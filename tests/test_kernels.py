@@ -1,0 +1,111 @@
+"""The compiled kernels: every instruction set computes the same, scratch memory is bounded, Ctrl-C is answered."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from convback_tools import suites
+
+import convback
+
+TILED = ("gemm", "grouped", "depthwise")
+ISAS = ("avx512", "avx2", "base")
+
+
+def usable():
+    """The instruction sets that were built and that this CPU runs, as the backend tells them."""
+    told = convback.get_backend("gemm").info()["instruction set"]
+    return told.partition("(of ")[2].rstrip(")").split(", ")
+
+
+@pytest.mark.parametrize("isa", ISAS)
+def test_every_instruction_set_is_exact(command, isa):
+    """The quick suite, in every tier, on the variant that the environment asks for."""
+    if isa not in usable():
+        pytest.skip("it was not built, or this CPU does not run it")
+    named = [word for name in ("cython", *TILED) for word in ("-b", name)]
+    result = command("verify", *named, "--format", "json", env={"CONVBACK_ISA": isa}, timeout=300)
+    assert result.code == 0, result.out
+    passed = {row["backend"] for row in result.json["rows"] if row["status"] == "passed"}
+    assert passed == {"cython", *TILED}
+    listed = command("backends", "--format", "json", env={"CONVBACK_ISA": isa}).json["rows"]
+    assert all(f"instruction set {isa} " in row["details"] for row in listed if row["backend"] in passed)
+
+
+def test_an_instruction_set_that_is_not_there_is_an_error(command):
+    result = command("verify", "-b", "gemm", env={"CONVBACK_ISA": "mmx"})
+    assert result.code == 3
+    assert "CONVBACK_ISA is 'mmx'; expected one of" in result.out + result.err
+    assert "base" in result.out + result.err
+
+
+@pytest.mark.parametrize("backend", TILED)
+@pytest.mark.parametrize("op", ["y", "dx", "dw"])
+def test_scratch_memory_is_bounded_and_does_not_grow_with_the_batch(backend, op, dtype):
+    """At most 64 MiB on every layer; once a block is full of images, more of them take no more."""
+    tiled = convback.get_backend(backend)
+    for case in suites.suite("layers"):
+        if tiled.supports(op, case.geom, dtype):
+            continue
+        sizes = []
+        for factor in (1, 8192, 16384):
+            geom = case.geom
+            x_shape = (geom.N * factor, *geom.x_shape[1:])
+            larger = convback.ConvGeometry(x_shape, geom.w_shape, geom.stride, geom.padding, geom.dilation, geom.groups)
+            passes, _ = tiled.prepared(op, larger, dtype.itemsize)
+            sizes.append(max(a_pass.scratch_bytes(2) for a_pass in passes))
+        assert max(sizes) <= 64 * 2**20, case.name
+        assert sizes[1] == sizes[2], case.name
+
+
+def test_a_layer_beyond_the_workspace_is_refused_in_words(python):
+    """A window of 2^31 positions cannot be copied, whatever is asked for."""
+    code = """
+import convback, numpy as np
+geom = convback.ConvGeometry((1, 1, 2**31), (1, 1, 2), dilation=2**31 - 1)
+print(convback.get_backend("gemm").supports("y", geom, np.dtype("f4")))
+"""
+    result = python(code)
+    assert "of the workspace are for them; raise CONVBACK_WORKSPACE" in result.out, result.err
+
+
+def test_a_small_workspace_is_kept(python):
+    """Blocks and panels become smaller; the result stays."""
+    code = """
+import convback, numpy as np
+from convback import workspace
+rng = np.random.default_rng(0)
+x, w = rng.integers(-9, 9, (2, 64, 40, 40)).astype("f4"), rng.integers(-9, 9, (96, 64, 3, 3)).astype("f4")
+dy = rng.integers(-9, 9, (2, 96, 40, 40)).astype("f4")
+layer = {"padding": 1}
+for op, operands in {"dx": (dy, w, x.shape), "dw": (dy, x, w.shape)}.items():
+    function = getattr(convback, op)
+    same = np.array_equal(function(*operands, **layer, backend="gemm"), function(*operands, **layer, backend="einsum"))
+    print(same, workspace.high_water() <= workspace.limit() == 2**20)
+"""
+    result = python(code, env={"CONVBACK_WORKSPACE": str(2**20)})
+    assert result.out == "True True\nTrue True\n", result.err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are those of POSIX")
+@pytest.mark.parametrize("op", ["dx", "dw"])
+def test_ctrl_c_ends_a_long_call(op):
+    """A call that takes many seconds ends soon after SIGINT, by KeyboardInterrupt."""
+    code = f"""
+import convback, numpy as np
+x, w = np.zeros((64, 128, 128, 128), "f4"), np.zeros((256, 128, 5, 5), "f4")
+dy = np.zeros((64, 256, 128, 128), "f4")
+operands = {{"dx": (dy, w, x.shape), "dw": (dy, x, w.shape)}}["{op}"]
+print("begun", flush=True)
+convback.{op}(*operands, padding=2, backend="gemm")
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "begun\n"
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    sent = time.monotonic()
+    _, error = process.communicate(timeout=60)
+    assert "KeyboardInterrupt" in error
+    assert time.monotonic() - sent < 5  # of a call of a minute, on a machine that does other things as well
