@@ -34,7 +34,7 @@ class _Bytes(click.ParamType[int]):
 BYTES = _Bytes()
 
 
-class _NewFile(click.Path):
+class NewFile(click.Path):
     """A file to be written; that this is possible is found out before the work and not after it."""
 
     def __init__(self) -> None:
@@ -107,6 +107,6 @@ def output(function: F) -> F:
         "--format", "style", type=click.Choice(report.FORMATS), default="table", show_default=True,
         help="How to write the results.",
     )(function)  # fmt: skip
-    return click.option("-o", "path", type=_NewFile(), metavar="FILE", help="Write them to a file, not to stdout.")(
+    return click.option("-o", "path", type=NewFile(), metavar="FILE", help="Write them to a file, not to stdout.")(
         function
     )

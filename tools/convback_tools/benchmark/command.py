@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import click
+from click.core import ParameterSource
 
 import convback
 from convback.selection import ACCURACIES
@@ -17,11 +20,33 @@ from convback_tools.benchmark.earlier import read as earlier_report
 from convback_tools.benchmark.machine import Machine, measured
 from convback_tools.benchmark.problem import OPS
 from convback_tools.benchmark.rows import Row
+from convback_tools.benchmark.scaling import LAYER, Growth, exponents, scaled
 from convback_tools.benchmark.summary import summaries, vs_baseline, vs_earlier
 from convback_tools.progress import progress
+from convback_tools.suites import Case
 from convback_tools.verification.tasks import DTYPES
 
 DEFAULT_OPS = ("dx", "dw")
+PICTURES = (".png", ".svg", ".pdf")
+
+
+def plot() -> Any:
+    """The module that draws: only where a picture is wanted, as it needs matplotlib."""
+    return import_module("convback_tools.benchmark.plot")
+
+
+class PlotFile(options.NewFile):
+    """A picture to be written; what that needs is found out before the work."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = super().convert(value, param, ctx)
+        if path.suffix.lower() not in PICTURES:
+            self.fail(f"{str(path)!r} is no {', '.join(PICTURES[:-1])} or {PICTURES[-1]}", param, ctx)
+        try:
+            plot()
+        except ImportError as error:
+            self.fail(f'it needs matplotlib ({error}); pip install "convback[plot]"', param, ctx)
+        return path
 
 
 @click.command("bench", short_help="Time verified backends side by side.")
@@ -49,6 +74,15 @@ DEFAULT_OPS = ("dx", "dw")
     "--compare", "earlier_path", type=click.Path(exists=True, dir_okay=False, path_type=Path), metavar="FILE",
     help="Show what became of the times in this report, which --format json wrote.",
 )  # fmt: skip
+@click.option(
+    "--scaling", is_flag=True,
+    help=f"Instead of a suite, one layer with more images and with larger maps, and how its time grows. The layer is "
+    f"that of --case.  [default: {LAYER}]",
+)  # fmt: skip
+@click.option(
+    "--plot", "picture", type=PlotFile(), metavar="FILE",
+    help="Draw the speed-up of each case, and time against the number of products: .png, .svg or .pdf.",
+)  # fmt: skip
 @click.option("--seconds", default=1.0, show_default=True, type=click.FloatRange(0), help="For each figure.")
 @click.option(
     "--rounds", default=30, show_default=True, type=click.IntRange(1), help="Most measurements for each figure."
@@ -68,6 +102,8 @@ def command(
     baseline: str | None,
     vs: str | None,
     earlier_path: Path | None,
+    scaling: bool,
+    picture: Path | None,
     seconds: float,
     rounds: int,
     seed: int,
@@ -91,11 +127,16 @@ def command(
 
     \b
     Examples:
-      convback bench --vs torch --suite layers
+      convback bench --vs torch --suite layers --plot speed-up.png
+      convback bench --scaling --op dx -b cython -b einsum
       convback bench -b cython -b einsum --suite layers --threads 1
       convback bench --case resnet50-res3-3x3 --op backward --baseline cython
     """
-    cases = options.chosen_cases(suite, words)
+    cases, title = options.chosen_cases(suite, words), options.title(suite, words)
+    growths: list[Growth] = []
+    if scaling:
+        layer = _layer(words)
+        (cases, growths), title = scaled(layer), f"scaling of {layer.name}"
     if vs is not None and baseline not in (None, vs):
         raise click.UsageError(f"--vs {vs!r} is the baseline, and --baseline {baseline!r} another; give one of them")
     if vs is not None and not all_backends:
@@ -116,7 +157,11 @@ def command(
             if not found or (found[-1].case, found[-1].op, found[-1].dtype) != (row.case, row.op, row.dtype):
                 advance(f"{row.case} {row.op} {row.dtype}")
             found.append(replace(row, ratio_to_earlier=earlier.ratio(row)) if earlier else row)
-    report.write(_report(found, settings, machine, earlier, options.title(suite, words)), style, path)
+    result = _report(found, settings, machine, earlier, growths, title)
+    report.write(result, style, path)
+    if picture and any(row.status == "timed" for row in found):
+        drawn = plot().figure(found, machine, result.title, [list(growth.sizes) for growth in growths])
+        drawn.savefig(picture, dpi=150)
     return _exit_code(found, backend_names)
 
 
@@ -129,12 +174,30 @@ def _exit_code(found: Sequence[Row], named: Sequence[str]) -> int:
     return 0 if timed else 4
 
 
+def _layer(words: tuple[str, ...]) -> Case:
+    """The layer that is to grow."""
+    if click.get_current_context().get_parameter_source("suite") is ParameterSource.COMMANDLINE:
+        raise click.UsageError("--scaling times one layer and no suite; name it by --case")
+    if len(words) > 1:
+        raise click.UsageError(f"--scaling times one layer, and --case names {len(words)}: {', '.join(words)}")
+    (layer,) = options.chosen_cases("seed", words or (LAYER,))
+    if layer.geom.is_empty:
+        raise click.UsageError(f"--scaling needs a layer with products, and {layer.name} has none")
+    return layer
+
+
 def _report(
-    found: Sequence[Row], settings: Settings, machine: Machine, earlier: Earlier | None, title: str
+    found: Sequence[Row],
+    settings: Settings,
+    machine: Machine,
+    earlier: Earlier | None,
+    growths: Sequence[Growth],
+    title: str,
 ) -> report.Report:
     threads = "1 thread" if settings.threads == 1 else f"{settings.threads} threads"
     baseline = next((row.baseline for row in found if row.baseline), "baseline")
     summary, compared = summaries(found, vs_baseline), summaries(found, vs_earlier)
+    fitted = exponents(found, growths)
     columns = _columns(baseline)
     if earlier is None:
         del columns["vs earlier"]
@@ -144,6 +207,7 @@ def _report(
     notes = [*dict.fromkeys(reasons), str(machine), *(f"vs {baseline}: {line}" for line in summary)]
     if earlier is not None:
         notes += [f"vs {earlier.name}: {line}" for line in compared] or [f"{earlier.name} has none of these rows"]
+    notes += map(str, fitted)
     return report.Report(
         rows=found,
         title=f"convback bench: {title}, {threads}, accuracy {settings.accuracy}",
@@ -154,6 +218,7 @@ def _report(
             "machine": machine.document(),
             "summary": list(map(asdict, summary)),
             "compared": list(map(asdict, compared)),
+            "scaling": list(map(asdict, fitted)),
         },
     )
 
