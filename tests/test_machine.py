@@ -1,9 +1,11 @@
 """The limits of the machine, and how far a call is from them."""
 
+import itertools
 import types
 
 import numpy as np
 import pytest
+from convback_cython import tiled
 from convback_tools.benchmark import machine
 from convback_tools.benchmark.machine import Machine
 from convback_tools.benchmark.problem import Problem
@@ -64,11 +66,22 @@ def test_peaks_are_numbers_of_one_machine(backend, dtype):
 
 
 @pytest.mark.parametrize("threads", [1, 3])
+def test_the_kernels_count_what_they_compute(monkeypatch, dtype, threads):
+    sums = np.ones((threads, 2 * tiled._kernels.tile_rows * tiled._kernels.vector_bytes // dtype.itemsize), dtype)
+    tiled._kernels.multiply_add(sums, 3, threads)
+    assert (sums == 1.875).all()
+    monkeypatch.setattr(tiled, "perf_counter", itertools.count().__next__)  # every measurement takes a second
+    monkeypatch.setattr(tiled, "PEAK_FLOPS", 100 * 2 * sums.shape[1])
+    assert tiled.fma_peak(dtype, threads) == 100 * 2 * sums.size
+
+
+@pytest.mark.parametrize("threads", [1, 3])
 def test_copies_reach_all_of_the_memory(monkeypatch, threads):
     copied = []
     monkeypatch.setattr(machine, "COPIED_BYTES", 8 * 1000)
     monkeypatch.setattr(machine.np, "copyto", lambda to, source: copied.append((to.size, source.size)))
-    assert machine.copy_bandwidth(threads) > 0
+    monkeypatch.setattr(machine, "perf_counter", itertools.count().__next__)  # every copy takes a second
+    assert machine.copy_bandwidth(threads) == 2 * 8 * 1000
     assert len(copied) == threads * machine.COPIES
     assert sum(size for size, _ in copied[:threads]) == 1000
     assert all(to == source for to, source in copied)
