@@ -225,12 +225,29 @@ cdef void pack_weights(Gather plan, const real *weights, real *packed, Py_ssize_
         filled = 0
         while filled < vector and slots[filled] >= 0:
             filled += 1
+        if plan.kernel == 1:
+            pack_one_tap(
+                weights + slots[0] + ci * plan.weight_depth, slots[1] - slots[0], filled,
+                packed + term_of(plan, 0, ci) * width + slot, vector)
+            continue
         interleave(
             weights + slots[0] + ci * plan.weight_depth, slots[1] - slots[0], filled, plan.kernel,
             weights + plan.weights, taps, vector,
         )
         for tap in range(plan.taps):
             memcpy(packed + term_of(plan, tap, ci) * width + slot, taps + plan.tap_weight[tap] * vector, VECTOR_BYTES)
+
+
+cdef inline void pack_one_tap(
+    const real *weights, Py_ssize_t step, Py_ssize_t filled, real *packed, Py_ssize_t vector
+) noexcept nogil:
+    """The weights of a vector of slots for the only tap."""
+    cdef Py_ssize_t lane
+    if step == 1 and filled == vector:
+        memcpy(packed, weights, VECTOR_BYTES)
+        return
+    for lane in range(vector):
+        packed[lane] = weights[lane * step] if lane < filled else 0
 
 
 cdef inline Py_ssize_t term_of(Gather plan, Py_ssize_t tap, Py_ssize_t ci) noexcept nogil:

@@ -14,6 +14,19 @@ INLINE void NAME(store)(REAL *to, NAME(vector) value)
     *(NAME(unaligned) *)to = value;
 }
 
+/* Short rows, of which there are many: cheaper than a call of memcpy. */
+static inline void NAME(copy_row)(const REAL *from, REAL *to, ptrdiff_t count)
+{
+    if (count < LANES) {
+        for (ptrdiff_t i = 0; i < count; i++)
+            to[i] = from[i];
+        return;
+    }
+    for (ptrdiff_t i = 0; i < count - LANES; i += LANES)
+        NAME(store)(to + i, NAME(load)(from + i));
+    NAME(store)(to + count - LANES, NAME(load)(from + count - LANES));
+}
+
 /* A tile of sums, held in registers while they run:
 
        sums[i * sums_step + v * LANES + lane] += a_i * b_v     i < rows <= TILE_ROWS, v < vecs <= 2; add = 0: from zero

@@ -6,36 +6,36 @@ rolls down its rows (rolling_body.h). No sum is split, so the result does not de
 
 cdef extern from "microkernel.h":
     void float_roll_rows(
-        int K, int columns, int vecs, const float *source, Py_ssize_t in_step, const Py_ssize_t *at,
-        const Py_ssize_t *first, const float *weights, Py_ssize_t rows, float *out, Py_ssize_t out_step,
-        Py_ssize_t count) nogil
+        int K, int vecs, const float *source, Py_ssize_t in_step, const Py_ssize_t *at, Py_ssize_t points,
+        const float *weights, Py_ssize_t rows, float *out, Py_ssize_t out_step, Py_ssize_t count) nogil
     void double_roll_rows(
-        int K, int columns, int vecs, const double *source, Py_ssize_t in_step, const Py_ssize_t *at,
-        const Py_ssize_t *first, const double *weights, Py_ssize_t rows, double *out, Py_ssize_t out_step,
-        Py_ssize_t count) nogil
+        int K, int vecs, const double *source, Py_ssize_t in_step, const Py_ssize_t *at, Py_ssize_t points,
+        const double *weights, Py_ssize_t rows, double *out, Py_ssize_t out_step, Py_ssize_t count) nogil
 
 
 cdef class Planes:
     """One pass in C; `plan` is a `planes.Planes`."""
 
     cdef Window window
-    cdef Py_ssize_t N, channels, rolled, spacing, columns, vecs, taps, out_first
+    cdef Py_ssize_t N, channels, rolled, spacing, taps, out_first
     cdef bint single
-    cdef Py_ssize_t[3] count, step, origin, block, out, out_step, blocks
-    cdef const Py_ssize_t[::1] point_at, point_first, point_weight
+    cdef Py_ssize_t[3] count, step, origin, block, out_step, blocks
+    cdef Py_ssize_t out_plane
+    cdef const Py_ssize_t[::1] point_at, point_weight
 
     def __cinit__(self, plan):
         cdef int axis
         self.window = Window(plan.window)
         self.N, self.channels, self.taps, self.out_first = plan.N, plan.channels, plan.taps, plan.out_first
-        self.rolled, self.spacing, self.columns, self.vecs = plan.rolled, plan.spacing, plan.columns, plan.vecs
+        self.rolled, self.spacing = plan.rolled, plan.spacing
+        self.out_plane = plan.out_plane
         self.single = plan.itemsize == sizeof(float)
         for axis in range(3):
             self.count[axis], self.step[axis] = plan.count[axis], plan.step[axis]
             self.origin[axis], self.block[axis] = plan.origin[axis], plan.block[1 + axis]
-            self.out[axis], self.out_step[axis] = plan.out[axis], plan.out_step[axis]
+            self.out_step[axis] = plan.out_step[axis]
             self.blocks[axis] = (self.count[axis] + self.block[axis] - 1) // self.block[axis]
-        self.point_at, self.point_first, self.point_weight = plan.point_at, plan.point_first, plan.point_weight
+        self.point_at, self.point_weight = plan.point_at, plan.point_weight
 
     def run(self, source, weights, out, scratch, int threads):
         """Compute a pass: all its positions of `out`. `scratch` has the bytes that the plan says.
@@ -78,42 +78,43 @@ cdef void roll_block(
     cdef Strides strides = plan.window.strides()
     cdef real *spread = copy + strides.n
     cdef Py_ssize_t[3] first, size, start
-    cdef Py_ssize_t i, h, residue, j, n, channel, most
-    cdef Py_ssize_t wide = plan.vecs * VECTOR_BYTES // <Py_ssize_t> sizeof(real)
+    cdef Py_ssize_t i, h, residue, j, n, channel
+    cdef Py_ssize_t vecs, wide
     cdef Py_ssize_t in_step = plan.spacing * plan.step[1] * strides.r
     for i in range(2, -1, -1):
         first[i] = item % plan.blocks[i] * plan.block[i]
         size[i] = min(plan.block[i], plan.count[i] - first[i])
         start[i] = first[i] * plan.step[i] + plan.origin[i]
         item = item // plan.blocks[i]
+    vecs = 2 if size[2] * sizeof(real) >= 2 * VECTOR_BYTES else 1
+    wide = vecs * VECTOR_BYTES // <Py_ssize_t> sizeof(real)
     n, channel = item // plan.channels, item % plan.channels
     copy_rows(plan.window, source + n * plan.window.image, copy, start, 1, channel)
     for i in range(plan.point_weight.shape[0]):
         spread[i] = weights[channel * plan.taps + plan.point_weight[i]]
-    out += (n * plan.channels + channel) * plan.out[0] * plan.out[1] * plan.out[2] + plan.out_first
-    out += first[0] * plan.out_step[0] + first[1] * plan.out_step[1] + first[2] * plan.columns
+    out += (n * plan.channels + channel) * plan.out_plane + plan.out_first
+    out += first[0] * plan.out_step[0] + first[1] * plan.out_step[1] + first[2]
     for h in range(size[0]):
         for residue in range(min(plan.spacing, size[1])):
             j = 0
             while j < size[2]:
                 j = max(0, min(j, size[2] - wide))  # the last vectors overlap those before, to be whole ones
-                most = min(size[2] - j, wide) * plan.columns
                 roll_rows(
-                    plan.rolled, plan.columns, plan.vecs,
-                    copy + h * plan.step[0] * strides.q + residue * plan.step[1] * strides.r + j * strides.s, in_step,
-                    &plan.point_at[0], &plan.point_first[0], spread,
+                    plan.rolled, vecs,
+                    copy + h * plan.step[0] * strides.q + residue * plan.step[1] * strides.r + j, in_step,
+                    &plan.point_at[0], plan.point_at.shape[0], spread,
                     (size[1] - residue + plan.spacing - 1) // plan.spacing,
-                    out + h * plan.out_step[0] + residue * plan.out_step[1] + j * plan.columns,
-                    plan.spacing * plan.out_step[1], min(most, plan.out[2] - (first[2] + j) * plan.columns),
+                    out + h * plan.out_step[0] + residue * plan.out_step[1] + j,
+                    plan.spacing * plan.out_step[1], min(size[2] - j, wide),
                 )
                 j += wide
 
 
 cdef inline void roll_rows(
-    int K, int columns, int vecs, const real *source, Py_ssize_t in_step, const Py_ssize_t *at, const Py_ssize_t *first,
+    int K, int vecs, const real *source, Py_ssize_t in_step, const Py_ssize_t *at, Py_ssize_t points,
     const real *weights, Py_ssize_t rows, real *out, Py_ssize_t out_step, Py_ssize_t count,
 ) noexcept nogil:
     if real is float:
-        float_roll_rows(K, columns, vecs, source, in_step, at, first, weights, rows, out, out_step, count)
+        float_roll_rows(K, vecs, source, in_step, at, points, weights, rows, out, out_step, count)
     else:
-        double_roll_rows(K, columns, vecs, source, in_step, at, first, weights, rows, out, out_step, count)
+        double_roll_rows(K, vecs, source, in_step, at, points, weights, rows, out, out_step, count)

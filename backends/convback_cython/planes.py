@@ -15,7 +15,6 @@ from convback_cython.gather import Axis, axis_of, phases
 from convback_cython.planning import Indices, Triple, Window, block, indices, triple
 
 MOST_ROLLED = 7
-MOST_COLUMNS = 2
 
 
 @dataclass(frozen=True)
@@ -28,35 +27,29 @@ class Planes:
     taps: int  # of a filter
     rolled: int  # taps that roll; 1 means none
     spacing: int  # rows between these
-    columns: int  # phases of the last axis
-    vecs: int
     block: tuple[int, int, int, int]
     count: Triple
     step: Triple
     origin: Triple
-    out: Triple
+    out_plane: int
     out_first: int
     out_step: Triple
     point_at: Indices  # place in the window
-    point_first: Indices  # [column]: its first point; and the number of points
     point_weight: Indices  # [point, rolled]: tap of the filter
     itemsize: int
 
     @property
     def outputs(self) -> int:
         """How many it writes."""
-        return self.N * self.channels * self.count[0] * self.count[1] * self.out[2]
+        return self.N * self.channels * math.prod(self.count)
 
     def scratch_bytes(self, threads: int) -> int:
         return threads * (self.window.numbers(1) + len(self.point_weight)) * self.itemsize
 
 
-def suitable(op: str, geom: ConvGeometry) -> bool:
+def suitable(geom: ConvGeometry) -> bool:
     """Whether planes do better than lanes: one filter a channel, no step along the rows, and rows that roll."""
-    if not geom.groups == geom.C == geom.F or geom.rank == 1:
-        return False
-    stride = geom.stride[-1]
-    return (stride == 1 or (op == "dx" and stride <= MOST_COLUMNS)) and geom.kernel[-2] > 1
+    return geom.groups == geom.C == geom.F and geom.rank > 1 and geom.stride[-1] == 1 and geom.kernel[-2] > 1
 
 
 def passes(op: str, geom: ConvGeometry, itemsize: int, vector_bytes: int) -> list[Planes]:
@@ -64,32 +57,27 @@ def passes(op: str, geom: ConvGeometry, itemsize: int, vector_bytes: int) -> lis
     geom = geom.as3d()
     out = triple(geom.y_spatial if op == "y" else geom.x_spatial)
     blocks = (1, 1, 1) if op == "y" else geom.stride
-    outer = [
-        [axis_of(op, geom, a, blocks[a], range(p, p + 1)) for p in phases(geom, a, blocks[a], out[a])] for a in range(2)
+    axes = [
+        [axis_of(op, geom, a, blocks[a], range(p, p + 1)) for p in phases(geom, a, blocks[a], out[a])] for a in range(3)
     ]
-    columns = [axis_of(op, geom, 2, blocks[2], range(p, p + 1)) for p in range(blocks[2])]
-    if not any(column.offsets for column in columns):
-        return []
-    return [_planned(op, geom, depth, height, columns, itemsize, vector_bytes) for depth, height in product(*outer)]
+    return [_planned(op, geom, *found, itemsize, vector_bytes) for found in product(*axes)]
 
 
 def _planned(
-    op: str, geom: ConvGeometry, depth: Axis, height: Axis, columns: list[Axis], itemsize: int, vector_bytes: int
+    op: str, geom: ConvGeometry, depth: Axis, height: Axis, width: Axis, itemsize: int, vector_bytes: int
 ) -> Planes:
+    axes = (depth, height, width)
     out, source = triple(geom.y_spatial), triple(geom.x_spatial)
     if op == "dx":
         out, source = source, out
     rolled, spacing = rolling(height)
-    offsets = (depth.offsets, height.offsets, sorted({o for column in columns for o in column.offsets}))
-    origin = triple(found[0] for found in offsets)
-    reach = triple(found[-1] - found[0] + 1 for found in offsets)
-    step = (depth.step, height.step, 1)
-    count = (depth.counts[0], height.counts[0], max(column.counts[0] for column in columns))
+    origin = triple(axis.offsets[0] for axis in axes)
+    reach = triple(axis.offsets[-1] - axis.offsets[0] + 1 for axis in axes)
+    step, count = triple(axis.step for axis in axes), triple(axis.counts[0] for axis in axes)
     vector = vector_bytes // itemsize
-    vecs = 2 if len(columns) == 1 and count[2] > vector else 1
 
     def size(count: Triple) -> Triple:
-        wide = (count[0], count[1], max(count[2], vecs * vector))
+        wide = (count[0], count[1], max(count[2], vector))
         return triple((n - 1) * s + r for n, s, r in zip(wide, step, reach, strict=True))
 
     blocks = block(1, count, reach, lambda count: math.prod(size(count)) * itemsize, own=True)
@@ -98,24 +86,20 @@ def _planned(
         copied=True,
     )  # fmt: skip
     rows = range(len(height.offsets))
-    turns = [rows] if rolled > 1 else [range(k, k + 1) for k in rows]  # what a point does one after another
-    at, weight, first = [], [], [0]
-    for column in columns:
-        for m, turn, l in product(range(len(depth.offsets)), turns, range(len(column.offsets))):
-            places = (depth.offsets[m], height.offsets[turn[0]], column.offsets[l])
-            q, r, s = (place - start for place, start in zip(places, origin, strict=True))
-            at.append((q * window.size[1] + r) * window.size[2] + s)
-            weight += [
-                (depth.taps[0][m] * geom.kernel[1] + height.taps[0][k]) * geom.kernel[2] + column.taps[0][l]
-                for k in turn
-            ]
-        first.append(len(at))
+    turns = [rows] if rolled > 1 else [range(k, k + 1) for k in rows]  # taps that a point has in turn
+    at, weight = [], []
+    for m, turn, l in product(range(len(depth.offsets)), turns, range(len(width.offsets))):
+        places = (depth.offsets[m], height.offsets[turn[0]], width.offsets[l])
+        q, r, s = (place - start for place, start in zip(places, origin, strict=True))
+        at.append((q * window.size[1] + r) * window.size[2] + s)
+        taps = ((depth.taps[0][m], height.taps[0][k], width.taps[0][l]) for k in turn)
+        weight += [(m * geom.kernel[1] + k) * geom.kernel[2] + l for m, k, l in taps]
     return Planes(
         window=window, N=geom.N, channels=geom.C, taps=math.prod(geom.kernel), rolled=rolled, spacing=spacing,
-        columns=len(columns), vecs=vecs, block=blocks, count=count, step=step, origin=origin, out=out,
-        out_first=(depth.phases[0] * out[1] + height.phases[0]) * out[2],
+        block=blocks, count=count, step=step, origin=origin, out_plane=math.prod(out),
+        out_first=(depth.phases[0] * out[1] + height.phases[0]) * out[2] + width.phases[0],
         out_step=(depth.block * out[1] * out[2], height.block * out[2], 1),
-        point_at=indices(at), point_first=indices(first), point_weight=indices(weight), itemsize=itemsize,
+        point_at=indices(at), point_weight=indices(weight), itemsize=itemsize,
     )  # fmt: skip
 
 

@@ -16,7 +16,7 @@ Indices = NDArray[np.intp]
 Triple = tuple[int, int, int]
 
 # What one thread copies at once stays in the second-level cache, which is its own; what all share, in the third.
-OWN_BYTES = 3 * 2**17
+OWN_BYTES = 2**20
 SHARED_BYTES = 2 * 2**20
 
 # About 30 microseconds of work: below it, one thread computes, since starting and awaiting others costs what they save.

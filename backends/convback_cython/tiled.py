@@ -69,7 +69,7 @@ class Tiled:
         if op == "dw":
             return [reduction.reduction(geom, *vector, _kernels.tile_rows, self.lanes)], False
         passes: list[Pass] = []
-        if self.lanes and planes.suitable(op, geom):
+        if self.lanes and planes.suitable(geom):
             passes += planes.passes(op, geom, *vector)
         else:
             passes += gather.passes(op, geom, *vector, self.lanes)

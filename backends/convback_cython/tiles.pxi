@@ -18,6 +18,8 @@ cdef extern from "microkernel.h":
         Py_ssize_t sums_step, int add) nogil
     void float_put_strip(Py_ssize_t count, int vecs, const float *sums, float *out, const Py_ssize_t *to) nogil
     void double_put_strip(Py_ssize_t count, int vecs, const double *sums, double *out, const Py_ssize_t *to) nogil
+    void float_copy_row(const float *source, float *to, Py_ssize_t count) nogil
+    void double_copy_row(const double *source, double *to, Py_ssize_t count) nogil
     void float_interleave(
         const float *source, Py_ssize_t from_step, Py_ssize_t filled, Py_ssize_t count, const float *end, float *to,
         Py_ssize_t to_step) nogil
@@ -69,6 +71,13 @@ cdef inline void put_strip(
         float_put_strip(count, vecs, sums, out, to)
     else:
         double_put_strip(count, vecs, sums, out, to)
+
+
+cdef inline void copy_numbers(const real *source, real *to, Py_ssize_t count) noexcept nogil:
+    if real is float:
+        float_copy_row(source, to, count)
+    else:
+        double_copy_row(source, to, count)
 
 
 cdef inline void interleave(

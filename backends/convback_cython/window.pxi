@@ -60,7 +60,7 @@ cdef void copy_plane(
     cdef Py_ssize_t lanes = window.lanes, row = window.size[2] * lanes, R = window.size[1]
     cdef Py_ssize_t first = min(max(-start[2], 0), window.size[2])
     cdef Py_ssize_t last = min(max(window.extent[2] - start[2], first), window.size[2])
-    cdef Py_ssize_t channel = source_unit, filled = 1, r
+    cdef Py_ssize_t channel = source_unit, filled = 1, r, i
     cdef const real *end
     source += n * window.image
     end = source + window.image
@@ -73,12 +73,12 @@ cdef void copy_plane(
         if not (0 <= start[0] + q < window.extent[0] and 0 <= r < window.extent[1]):
             memset(copy, 0, row * sizeof(real))
         else:
-            if first > 0:
-                memset(copy, 0, first * lanes * sizeof(real))
-            if last < window.size[2]:
-                memset(copy + last * lanes, 0, (window.size[2] - last) * lanes * sizeof(real))
+            for i in range(first * lanes):
+                copy[i] = 0
+            for i in range(last * lanes, row):
+                copy[i] = 0
             if lanes == 1:
-                memcpy(copy + first, source + r * window.extent[2], (last - first) * sizeof(real))
+                copy_numbers(source + r * window.extent[2], copy + first, last - first)
             else:
                 interleave(
                     source + r * window.extent[2], window.depth * window.channel, filled, last - first, end,
