@@ -60,7 +60,7 @@ def passes(op: str, geom: ConvGeometry, itemsize: int, vector_bytes: int) -> lis
     axes = [
         [axis_of(op, geom, a, blocks[a], range(p, p + 1)) for p in phases(geom, a, blocks[a], out[a])] for a in range(3)
     ]
-    return [_planned(op, geom, *found, itemsize, vector_bytes) for found in product(*axes)]
+    return [_planned(op, geom, d, h, w, itemsize, vector_bytes) for d, h, w in product(*axes)]
 
 
 def _planned(
