@@ -286,5 +286,3 @@ def _set_aside(path: Path, found: os.stat_result | None, error: Exception) -> No
     aside = path.with_name(f"{path.name}.broken")
     warnings.warn(f"{str(path)!r} is set aside as {aside.name!r}: {error}.", stacklevel=2)
     path.replace(aside)
-    with suppress(FileNotFoundError):  # SQLite would play it into the new file
-        path.with_name(f"{path.name}-journal").replace(f"{aside}-journal")

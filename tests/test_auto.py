@@ -42,6 +42,19 @@ def test_all_that_is_predicted_is_a_time(case, op, dtype):
         assert 0 < two[name] <= one[name] < 1e5
 
 
+def test_threads_share_large_problems_alone():
+    for word, shared in (("seed-8x8", False), ("resnet50-res3-3x3", True)):
+        geom = suites.case(word).geom
+        for name in ("gemm", "cython", "einsum"):
+            one, two = (cost.seconds(name, "y", geom, FLOAT32, threads) for threads in (1, 2))
+            assert (two < one) == shared, (word, name)
+
+
+def test_neighbouring_outputs_fill_vectors_where_channels_are_few():
+    few = suites.case("mb1ic64ih128kh3oc3ph1").geom
+    assert cost.seconds("gemm", "y", few, FLOAT32, 1) < 0.6 * cost.seconds("gemm", "dw", few, FLOAT32, 1)
+
+
 @LAYER_OPS
 def test_a_problem_twice_as_large_takes_longer(op):
     small, large = (convback.ConvGeometry((N, 24, 20, 20), (48, 6, 3, 3), groups=4) for N in (8, 16))
