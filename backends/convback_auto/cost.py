@@ -1,8 +1,8 @@
 """Predicts how long each candidate takes: a few costs a method, added up.
 
 The constants were fitted, by least squares of relative errors, to what calls took on one core of an AMD Zen 4 with
-AVX-512: the suite `layers` and 118 other problems from tiny to awkward, in both dtypes, 870 gradients in all. For 93 %
-of these, the method that is predicted to be fastest takes at most 5 % longer than the one that is; on average, 2.5 %.
+AVX-512: the suite `layers` and 118 other problems from tiny to awkward, most in both dtypes, 804 gradients in all. For
+94 % of these, the method that is predicted to be fastest takes at most 5 % longer than the one that is; on average, 2 %.
 A prediction by itself is mostly right to within a factor of two. `convback tune` measures instead.
 """
 
@@ -14,35 +14,41 @@ from collections.abc import Callable
 from convback import ConvGeometry
 from convback.contract import DType
 
-# Below so many products the compiled methods stay on one thread.
+# Below so many products the compiled methods keep to what is simple: one thread, and GEMM_FILL does not apply.
 PARALLEL_MACS = 1_000_000
 
 VECTOR_BYTES = 64  # of AVX-512; shorter vectors slow all tiled methods alike
 
 # Seconds. A call is that of the public function; it includes what the core spends.
-GEMM_CALL = 1.1e-5
-GEMM_VECTOR = 3.3e-10  # a multiplication and addition of two vectors, of which Zen 4 begins one a cycle
+GEMM_CALL = 1.05e-5
+GEMM_VECTOR = 3.35e-10  # a multiplication and addition of two vectors, of which Zen 4 begins one a cycle
 GEMM_FILL = 0.4  # of its vectors, where y or dx has few channels, and neighbouring outputs fill them up
-GEMM_GATHER_BYTE = 1.1e-10  # of inputs, which are copied, and of outputs
-GEMM_REDUCTION_BYTE = 4.4e-11  # the same for dw
-GEMM_WEIGHT = 8e-10  # an element of w, which is packed
+GEMM_GATHER_BYTE = 8e-11  # of inputs, which are copied, and of outputs
+GEMM_REDUCTION_BYTE = 4.2e-11  # the same for dw
+GEMM_SLOT = 9e-10  # an element of w as y and dx pack it, with the zeros that fill up two vectors
+GEMM_WEIGHT = 9.5e-10  # an element of dw
 
-LANES_CALL = 9e-6
-LANES_VECTOR = 4e-10  # as GEMM_VECTOR
-LANES_TRANSPOSED = 2.8e-9  # a vector of groups of x or y, which lie far apart in memory
-LANES_WEIGHT = 6e-10
+LANES_CALL = 9.5e-6
+LANES_VECTOR = 3.7e-10  # as GEMM_VECTOR
+LANES_TRANSPOSED = 2.6e-9  # a vector of groups of x or y, which lie far apart in memory
+LANES_WEIGHT = 1e-9
+
+PLANES_CALL = 8e-6
+PLANES_VECTOR = 4.6e-10  # as GEMM_VECTOR
+PLANES_BYTE = 4.8e-11  # of x and y
+PLANES_PLANE = 1.35e-7  # one channel of one image
 
 DIRECT_CALL = 9e-6
-DIRECT_RESULT_ROW = 1.2e-8
-DIRECT_ROW = 5e-9  # adding one row of outputs, for one tap and two channels
-DIRECT_BYTE = 2.3e-11  # of such a row, which fills vectors
-DIRECT_STRIDED = 2.8e-10  # an element of such a row, where they are added one at a time
+DIRECT_RESULT_ROW = 1.5e-8
+DIRECT_ROW = 4.6e-9  # adding one row of outputs, for one tap and two channels
+DIRECT_BYTE = 2.2e-11  # of such a row, which fills vectors
+DIRECT_STRIDED = 2.6e-10  # an element of such a row, where they are added one at a time
 
-EINSUM_CALL = 7e-5
-EINSUM_WINDOW_BYTE = 2.4e-10  # of the copies of all windows, made on one thread
-EINSUM_COPIED_BYTE = 6.5e-11  # of y or its gradient, which is copied into another order, and of dx
+EINSUM_CALL = 7.2e-5
+EINSUM_WINDOW_BYTE = 2e-10  # of the copies of all windows, made on one thread
+EINSUM_COPIED_BYTE = 5.9e-11  # of y or its gradient, which is copied into another order, and of dx
 EINSUM_PRODUCT_BYTE = 6.8e-12  # products by BLAS take twice as long in float64
-EINSUM_WEIGHT_BYTE = 6.3e-11
+EINSUM_WEIGHT_BYTE = 5.7e-11
 
 NAIVE_PRODUCT = 1.8e-6
 
@@ -63,29 +69,47 @@ def by_cost(op: str, geom: ConvGeometry | None, dtype: DType, threads: int) -> l
 def gemm(op: str, geom: ConvGeometry, itemsize: int, threads: int) -> float:
     """Channels of the result fill the vectors."""
     width = VECTOR_BYTES // itemsize
+    weights, taps = math.prod(geom.w_shape), math.prod(geom.kernel)
     channels = (geom.C if op == "dx" else geom.F) // geom.groups
-    fill = channels / (width * -(-channels // width))
-    phases = math.prod(geom.stride) if op == "dx" else 1  # outputs that are computed by the same taps
-    taps = math.prod(geom.kernel)
-    if op != "dw" and channels * phases <= 2 * width and channels <= width // 2 and taps > 1:
-        fill = max(fill, GEMM_FILL)
-    byte = GEMM_REDUCTION_BYTE if op == "dw" else GEMM_GATHER_BYTE
+    fill = channels / rounded(channels, width)
     inputs, outputs = touched(geom), math.prod(geom.y_shape)
-    if op == "dx":
-        inputs, outputs = outputs, inputs
-    copied = inputs if taps > 1 else 0
-    work = geom.macs / width / fill * GEMM_VECTOR + (copied + outputs) * itemsize * byte
-    return GEMM_CALL + (work + math.prod(geom.w_shape) * GEMM_WEIGHT) / threads
+    if op == "dw":
+        copied = (inputs * (taps > 1) + outputs) * itemsize * GEMM_REDUCTION_BYTE + weights * GEMM_WEIGHT
+    else:
+        phases = 1
+        if op == "dx":
+            inputs, outputs = outputs, inputs
+            phases = math.prod(geom.stride)  # outputs that are sums of the same products
+        few = channels <= width // 2 and channels * phases <= 2 * width
+        if few and taps > 1 and geom.macs >= PARALLEL_MACS:
+            fill = max(fill, GEMM_FILL)
+        slots = weights // channels * rounded(channels, 2 * width)
+        copied = (inputs * (taps > 1) + outputs) * itemsize * GEMM_GATHER_BYTE + slots * GEMM_SLOT
+    return GEMM_CALL + (geom.macs / width / fill * GEMM_VECTOR + copied) / threads
 
 
 def groupwise(op: str, geom: ConvGeometry, itemsize: int, threads: int) -> float:
     """Groups fill the vectors."""
     width = VECTOR_BYTES // itemsize
-    vectors = -(-geom.groups // width) / geom.groups  # for each group
+    vectors = rounded(geom.groups, width) / width / geom.groups  # for each group
     transposed = (touched(geom) + math.prod(geom.y_shape)) * vectors
     packed = math.prod(geom.w_shape) * vectors * width
     work = geom.macs * vectors * LANES_VECTOR + transposed * LANES_TRANSPOSED + packed * LANES_WEIGHT
     return LANES_CALL + work / threads
+
+
+def depthwise(op: str, geom: ConvGeometry, itemsize: int, threads: int) -> float:
+    """Rows fill the vectors where they are read without a step, and as many filters as channels; else groups do."""
+    longest = {"y": 1, "dx": 2, "dw": 0}[op]  # step; two phases of dx share a pass
+    if geom.stride[-1] > longest or geom.C != geom.F or geom.rank == 1 or geom.kernel[-2] == 1:
+        return groupwise(op, geom, itemsize, threads)
+    inputs, outputs = math.prod(geom.x_shape), math.prod(geom.y_shape)
+    row = (geom.y_spatial if op == "y" else geom.x_spatial)[-1]
+    width = VECTOR_BYTES // itemsize
+    taps = math.prod(geom.kernel) / (math.prod(geom.stride) if op == "dx" else 1)
+    vectors = (outputs if op == "y" else inputs) * rounded(row, width) / row / width * taps
+    copied = (inputs + outputs) * itemsize * PLANES_BYTE
+    return PLANES_CALL + (vectors * PLANES_VECTOR + copied + geom.N * geom.C * PLANES_PLANE) / threads
 
 
 def direct(op: str, geom: ConvGeometry, itemsize: int, threads: int) -> float:
@@ -109,6 +133,11 @@ def naive(op: str, geom: ConvGeometry, itemsize: int, threads: int) -> float:
     return geom.macs * NAIVE_PRODUCT
 
 
+def rounded(number: int, step: int) -> int:
+    """Up to a multiple of the step."""
+    return -(-number // step) * step
+
+
 def windows(geom: ConvGeometry) -> int:
     """Elements of the windows of all outputs."""
     return geom.N * geom.C * math.prod(geom.y_spatial) * math.prod(geom.kernel)
@@ -121,5 +150,5 @@ def touched(geom: ConvGeometry) -> int:
 
 # Where nothing can be predicted, the first of these that can be loaded; `naive` is what then remains.
 MODELS: dict[str, Callable[[str, ConvGeometry, int, int], float]] = {
-    "cython": direct, "gemm": gemm, "grouped": groupwise, "depthwise": groupwise, "einsum": einsum, "naive": naive,
+    "cython": direct, "gemm": gemm, "grouped": groupwise, "depthwise": depthwise, "einsum": einsum, "naive": naive,
 }  # fmt: skip
