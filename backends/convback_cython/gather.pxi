@@ -14,10 +14,6 @@ Threads share out the blocks, each with a copy of its own. No sum is split, and 
 does not depend on the number of threads.
 """
 
-cdef enum:
-    STRIP = 4 * TILE_ROWS  # outputs along a strip, at most
-    PACKED_TAPS = 64  # up to so many are packed by transposition
-
 
 cdef class Gather:
     """One pass in C; `plan` is a `gather.Pass`."""
@@ -209,7 +205,7 @@ cdef void pack_weights(Gather plan, const real *weights, real *packed, Py_ssize_
     cdef Py_ssize_t first = panel * plan.slots, v, slot, tap, filled, at
     cdef const Py_ssize_t *slots
     cdef const Py_ssize_t *tap_weight
-    cdef real[PACKED_TAPS * SLOTS] taps
+    cdef real[PACKED_WEIGHTS] taps
     if plan.joined or plan.kernel > PACKED_TAPS:
         for slot in range(width):
             tap_weight = &plan.tap_weight[plan.slot_phase[first + slot] * plan.taps]
@@ -279,7 +275,7 @@ cdef void gather_strip(
     cdef Py_ssize_t width = vecs * VECTOR_BYTES // <Py_ssize_t> sizeof(real)
     cdef Run[STRIP] runs
     cdef Py_ssize_t[STRIP] at
-    cdef real[(STRIP + VECTOR_BYTES) * SLOTS] sums
+    cdef real[STRIP_SUMS] sums
     cdef Py_ssize_t first_of_strip = strip_start(region, strip)
     cdef Py_ssize_t positions = strip_start(region, strip + 1) - first_of_strip
     cdef Py_ssize_t tiles = (positions + TILE_ROWS - 1) // TILE_ROWS

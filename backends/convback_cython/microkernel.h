@@ -28,6 +28,12 @@
 #define TILE_ROWS 6
 #endif
 
+#define SLOTS (2 * VECTOR_BYTES / 4) /* most numbers in a row of a tile */
+#define STRIP (4 * TILE_ROWS)        /* most outputs of neighbouring tiles that are written together */
+#define STRIP_SUMS ((STRIP + VECTOR_BYTES) * SLOTS)
+#define PACKED_TAPS 64 /* up to so many are packed by transposition */
+#define PACKED_WEIGHTS (PACKED_TAPS * SLOTS)
+
 /* Where a part of a sum begins: an index into a, a number of steps in b. */
 typedef struct {
     ptrdiff_t a, b;

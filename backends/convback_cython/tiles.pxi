@@ -8,6 +8,11 @@ cdef extern from "microkernel.h":
     enum:
         VECTOR_BYTES
         TILE_ROWS
+        SLOTS
+        STRIP
+        STRIP_SUMS
+        PACKED_TAPS
+        PACKED_WEIGHTS
     void float_sum_tile(
         int rows, int vecs, int lanes, const float *a, const Py_ssize_t *at, Py_ssize_t a_step, const float *b,
         Py_ssize_t b_step, const segment *segments, Py_ssize_t count, Py_ssize_t depth, float *sums,
@@ -30,8 +35,7 @@ cdef extern from "microkernel.h":
     void double_multiply_add(Py_ssize_t steps, double *sums) nogil
 
 cdef enum:
-    SLOTS = 2 * VECTOR_BYTES // 4  # most numbers in a row of a tile
-    FINITE_BLOCK = 1 << 16
+    FINITE_BLOCK = 65536
 
 
 cdef class Operands:
