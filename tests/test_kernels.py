@@ -41,6 +41,20 @@ def test_an_instruction_set_that_is_not_there_is_an_error(command):
     assert "base" in result.out + result.err
 
 
+@pytest.mark.parametrize("groups", [1, 2, 4])
+@pytest.mark.parametrize("width", [1, 2, 3, 5, 31, 33])
+@pytest.mark.parametrize("stride", [1, 2, 3, 4, 5])
+def test_rows_of_any_width_and_stride(backend, groups, width, stride):
+    """dx has several outputs a position, of which the last one of a row may lack some."""
+    rng = np.random.default_rng(0)
+    w = rng.integers(-9, 10, (4, 4 // groups, 2, 1)).astype("f4")
+    layer = {"stride": stride, "groups": groups}
+    geom = convback.ConvGeometry((2, 4, 7, width), w.shape, **layer)
+    dy = rng.integers(-9, 10, geom.y_shape).astype("f4")
+    expected = convback.dx(dy, w, geom.x_shape, **layer, backend="naive")
+    np.testing.assert_array_equal(convback.dx(dy, w, geom.x_shape, **layer, backend=backend), expected)
+
+
 @pytest.mark.parametrize("backend", TILED)
 @pytest.mark.parametrize("op", ["y", "dx", "dw"])
 def test_scratch_memory_is_bounded_and_does_not_grow_with_the_batch(backend, op, dtype):

@@ -345,7 +345,11 @@ cdef Py_ssize_t place_strip(
             at[i + j] = source + j * plan.step[2] * strides.s
         to = t[0] * plan.out_step[0] + t[1] * plan.out_step[1] + t[2] * plan.out_step[2]
         outputs = min(in_row * plan.columns, plan.out[2] - t[2] * plan.columns)
-        if count and runs[count - 1].to + runs[count - 1].positions * plan.columns == to:
+        # A run goes on only from a whole row: the last position of a row may have fewer outputs than columns.
+        if (
+            count and runs[count - 1].outputs == runs[count - 1].positions * plan.columns
+            and runs[count - 1].to + runs[count - 1].outputs == to
+        ):
             runs[count - 1].positions += in_row
             runs[count - 1].outputs += outputs
         else:
