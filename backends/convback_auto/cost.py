@@ -1,9 +1,10 @@
 """Predicts how long each candidate takes: a few costs a method, added up.
 
 The constants were fitted, by least squares of relative errors, to what calls took on one core of an AMD Zen 4 with
-AVX-512: the suite `layers` and 118 other problems from tiny to awkward, most in both dtypes, 804 gradients in all. For
-94 % of these, the method that is predicted to be fastest takes at most 5 % longer than the one that is; on average, 2 %.
-A prediction by itself is mostly right to within a factor of two. `convback tune` measures instead.
+AVX-512: the suite `layers` and 158 other problems from tiny to awkward, most in both dtypes, 1044 gradients in all.
+For 93 % of these, the method that is predicted to be fastest takes at most 5 % longer than the one that is; on average
+it takes 2 % longer. For problems that had no part in the fit, it was 90 % and 6 %. A prediction by itself is mostly
+right to within a factor of two. `convback tune` measures instead.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ DIRECT_STRIDED = 2.6e-10  # an element of such a row, where they are added one a
 
 EINSUM_CALL = 7.2e-5
 EINSUM_WINDOW_BYTE = 2e-10  # of the copies of all windows, made on one thread
-EINSUM_COPIED_BYTE = 5.9e-11  # of y or its gradient, which is copied into another order, and of dx
+# Of y or its gradient, which is copied into another order, and of dx. The fit gives a third of this, as most are small;
+# where they are large, memory is slow, and the choice matters.
+EINSUM_COPIED_BYTE = 2e-10
 EINSUM_PRODUCT_BYTE = 6.8e-12  # products by BLAS take twice as long in float64
 EINSUM_WEIGHT_BYTE = 5.7e-11
 
