@@ -19,7 +19,7 @@ cdef class Gather:
     """One pass in C; `plan` is a `gather.Pass`."""
 
     cdef Window window
-    cdef Py_ssize_t N, taps, panels, chunk, slots, block_images, weight_depth, weights, kernel, image, columns
+    cdef Py_ssize_t N, taps, panels, chunk, slots, block_images, weight_depth, weights, kernel, image, columns, macs
     cdef bint joined, skips
     cdef Py_ssize_t[3] count, step, origin, block, out_step, out
     cdef const Py_ssize_t[::1] tap_at, tap_weight, panel_vecs, panel_group, slot_out, slot_weight, slot_phase
@@ -31,7 +31,7 @@ cdef class Gather:
         self.N, self.taps, self.columns = plan.N, plan.taps, plan.columns
         self.panels, self.chunk, self.slots = plan.panels, plan.chunk, plan.slots
         self.block_images, self.weight_depth, self.image = plan.block[0], plan.weight_depth, plan.image
-        self.weights, self.kernel = plan.weights, plan.kernel
+        self.weights, self.kernel, self.macs = plan.weights, plan.kernel, plan.macs
         self.joined, self.skips = plan.joined, plan.skips
         for axis in range(3):
             self.count[axis], self.step[axis] = plan.count[axis], plan.step[axis]
@@ -95,7 +95,7 @@ cdef int run_gather(
         items *= region.shares
         first = 0
         while first < items:
-            last = min(items, first + 16 * threads)
+            last = min(items, first + turn_of(items, plan.macs, threads))
             with nogil:
                 for item in prange(first, last, num_threads=threads, schedule="dynamic"):
                     gather_block(plan, &region, item, source, packed, out, copies + threadid() * copy, segments,

@@ -72,6 +72,7 @@ class Pass:
     weight_depth: int  # between neighbouring ci
     weights: int  # in all
     kernel: int  # taps of a filter
+    macs: int
     image: int  # of the output
     joined: bool
     skips: bool  # whether it pays to look for taps that read padding only
@@ -225,7 +226,7 @@ class _Planner:
         return Pass(
             window=window, N=geom.N, taps=taps, columns=len(self.columns), panels=len(slots["vecs"]),
             chunk=chunk(len(slots["vecs"]), taps * self.depth * vectors * self.itemsize), slots=vectors, block=block,
-            weights=math.prod(geom.w_shape), kernel=taps_in_w,
+            weights=math.prod(geom.w_shape), kernel=taps_in_w, macs=geom.macs,
             weight_depth=taps_in_w if self.op == "y" else taps_in_w * self.C,
             image=(geom.F if self.op == "y" else geom.C) * math.prod(self.out),
             joined=len(self.phases) > 1, skips=geom.macs >= PARALLEL_MACS and self.useful() < 0.95,

@@ -17,7 +17,7 @@ cdef class Planes:
     """One pass in C; `plan` is a `planes.Planes`."""
 
     cdef Window window
-    cdef Py_ssize_t N, channels, rolled, spacing, taps, out_first
+    cdef Py_ssize_t N, channels, rolled, spacing, taps, out_first, macs, own
     cdef bint single
     cdef Py_ssize_t[3] count, step, origin, block, out_step, blocks
     cdef Py_ssize_t out_plane
@@ -28,7 +28,7 @@ cdef class Planes:
         self.window = Window(plan.window)
         self.N, self.channels, self.taps, self.out_first = plan.N, plan.channels, plan.taps, plan.out_first
         self.rolled, self.spacing = plan.rolled, plan.spacing
-        self.out_plane = plan.out_plane
+        self.out_plane, self.macs, self.own = plan.out_plane, plan.macs, plan.own
         self.single = plan.itemsize == sizeof(float)
         for axis in range(3):
             self.count[axis], self.step[axis] = plan.count[axis], plan.step[axis]
@@ -56,13 +56,13 @@ cdef class Planes:
 cdef int run_planes(
     Planes plan, const real *source, const real *weights, real *out, real *scratch, int threads
 ) except -1:
-    cdef Py_ssize_t size = plan.window.strides().n + len(plan.point_weight)
+    cdef Py_ssize_t size = plan.own
     cdef Py_ssize_t item, first = 0, last, items = plan.N * plan.channels
     items *= plan.blocks[0] * plan.blocks[1] * plan.blocks[2]
     if not all_finite(weights, plan.channels * plan.taps, threads):
         return False
     while first < items:
-        last = min(items, first + 64 * threads)
+        last = min(items, first + turn_of(items, plan.macs, threads))
         with nogil:
             for item in prange(first, last, num_threads=threads, schedule="dynamic"):
                 roll_block(plan, source, weights, out, scratch + threadid() * size, item)

@@ -25,6 +25,7 @@ class Planes:
     N: int
     channels: int
     taps: int  # of a filter
+    macs: int
     rolled: int  # taps that roll; 1 means none
     spacing: int  # rows between these
     block: tuple[int, int, int, int]
@@ -43,8 +44,13 @@ class Planes:
         """How many it writes."""
         return self.N * self.channels * math.prod(self.count)
 
+    @property
+    def own(self) -> int:
+        """Numbers of scratch memory of a thread: in lines of cache that it shares with no other."""
+        return -(-(self.window.numbers(1) + len(self.point_weight)) // 32) * 32 + 32
+
     def scratch_bytes(self, threads: int) -> int:
-        return threads * (self.window.numbers(1) + len(self.point_weight)) * self.itemsize
+        return threads * self.own * self.itemsize
 
 
 def suitable(geom: ConvGeometry) -> bool:
@@ -95,8 +101,8 @@ def _planned(
         taps = ((depth.taps[0][m], height.taps[0][k], width.taps[0][l]) for k in turn)
         weight += [(m * geom.kernel[1] + k) * geom.kernel[2] + l for m, k, l in taps]
     return Planes(
-        window=window, N=geom.N, channels=geom.C, taps=math.prod(geom.kernel), rolled=rolled, spacing=spacing,
-        block=blocks, count=count, step=step, origin=origin, out_plane=math.prod(out),
+        window=window, N=geom.N, channels=geom.C, taps=math.prod(geom.kernel), macs=geom.macs, rolled=rolled,
+        spacing=spacing, block=blocks, count=count, step=step, origin=origin, out_plane=math.prod(out),
         out_first=(depth.phases[0] * out[1] + height.phases[0]) * out[2] + width.phases[0],
         out_step=(depth.block * out[1] * out[2], height.block * out[2], 1),
         point_at=indices(at), point_weight=indices(weight), itemsize=itemsize,

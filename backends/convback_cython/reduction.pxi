@@ -19,7 +19,7 @@ cdef class Reduction:
     """dw of one problem in C; `plan` is a `reduction.Reduction`."""
 
     cdef Window window
-    cdef Py_ssize_t N, weights, panels, chunk, packed, slots, slot_step, block_images, parts, tiles, rows, image
+    cdef Py_ssize_t N, weights, macs, panels, chunk, packed, slots, slot_step, block_images, parts, tiles, rows, image
     cdef bint clipped
     cdef Py_ssize_t[3] count, step, origin, block
     cdef const Py_ssize_t[::1] panel_vecs, panel_group, vec_channel, vec_filled
@@ -29,7 +29,7 @@ cdef class Reduction:
         cdef int axis
         self.window = Window(plan.window)
         self.N, self.panels, self.chunk, self.slots = plan.N, plan.panels, plan.chunk, plan.slots
-        self.packed, self.weights = plan.packed, plan.weights
+        self.packed, self.weights, self.macs = plan.packed, plan.weights, plan.macs
         self.block_images, self.parts = plan.block[0], plan.parts
         self.tiles, self.rows = len(plan.tile_first) - 1, len(plan.row_unit)
         self.image, self.slot_step, self.clipped = plan.image, plan.slot_step, plan.clipped
@@ -85,7 +85,7 @@ cdef int run_reduction(
             items *= plan.parts
             first = 0
             while first < items:
-                last = min(items, first + 4 * threads)
+                last = min(items, first + turn_of(items, plan.macs, threads))
                 with nogil:
                     for item in prange(first, last, num_threads=threads, schedule="dynamic"):
                         sum_part(

@@ -39,6 +39,7 @@ class Reduction:
     window: Window
     N: int
     weights: int  # in all
+    macs: int
     panels: int
     chunk: int  # panels that are summed at once
     packed: int  # panels for which dy is packed at once, by all threads together or, with lanes, by each
@@ -104,8 +105,8 @@ def reduction(geom: ConvGeometry, itemsize: int, vector_bytes: int, tile_rows: i
             extent=triple(geom.x_spatial), size=size(blocks[1:]), channels=geom.C, groups=geom.groups, depth=C,
             lanes=width, units=units, copied=not clipped,
         ),
-        N=geom.N, weights=math.prod(geom.w_shape), panels=number, chunk=summed, packed=packed, slots=2 * V,
-        slot_step=F if lanes else 1, block=blocks, parts=parts, image=geom.F * math.prod(geom.y_spatial),
+        N=geom.N, weights=math.prod(geom.w_shape), macs=geom.macs, panels=number, chunk=summed, packed=packed,
+        slots=2 * V, slot_step=F if lanes else 1, block=blocks, parts=parts, image=geom.F * math.prod(geom.y_spatial),
         clipped=clipped, count=count, step=stride, origin=triple(-lo for lo, _ in geom.padding),
         panel_vecs=indices(found["vecs"]), panel_group=indices(found["group"]),
         vec_channel=indices(found["channel"]), vec_filled=indices(found["filled"]),

@@ -56,6 +56,11 @@ cdef class Operands:
             PyBuffer_Release(&self.buffers[i])
 
 
+cdef inline Py_ssize_t turn_of(Py_ssize_t items, Py_ssize_t macs, int threads) noexcept nogil:
+    """How many of the equal items of a problem come between two looks for Ctrl-C: those of some 10 milliseconds."""
+    return max(threads, <Py_ssize_t> (items * (5e8 / macs)))
+
+
 cdef inline void sum_tile(
     int rows, int vecs, int lanes, const real *a, const Py_ssize_t *at, Py_ssize_t a_step, const real *b,
     Py_ssize_t b_step, const segment *segments, Py_ssize_t count, Py_ssize_t depth, real *sums, Py_ssize_t sums_step,
