@@ -74,7 +74,7 @@ cdef int run_gather(
     cdef Py_ssize_t terms = plan.taps * window.depth
     cdef real *packed = scratch
     cdef real *copies = packed + plan.chunk * terms * plan.slots
-    cdef Py_ssize_t copy = plan.block_images * window.strides().n * window.copied
+    cdef Py_ssize_t copy = in_lines(plan.block_images * window.strides().n * window.copied)
     cdef segment *segments = <segment *> (copies + copy * threads)
     cdef Py_ssize_t i, item, first, last, items
     cdef Region region
@@ -99,7 +99,7 @@ cdef int run_gather(
             with nogil:
                 for item in prange(first, last, num_threads=threads, schedule="dynamic"):
                     gather_block(plan, &region, item, source, packed, out, copies + threadid() * copy, segments,
-                                 segments + (1 + threadid()) * terms)
+                                 segments + (1 + threadid()) * in_lines(terms))
             first = last
             PyErr_CheckSignals()
         region.panel += region.panels

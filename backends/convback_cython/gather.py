@@ -36,6 +36,7 @@ from convback_cython.planning import (
     block,
     chunk,
     flattened,
+    in_lines,
     indices,
     panels,
     triple,
@@ -108,8 +109,8 @@ class Pass:
 
     def scratch_bytes(self, threads: int) -> int:
         packed = self.chunk * self.terms * self.slots
-        copies = self.window.numbers(self.block[0]) * threads
-        return (packed + copies) * self.itemsize + (1 + threads) * self.terms * 16
+        copies = in_lines(self.window.numbers(self.block[0])) * threads
+        return (packed + copies) * self.itemsize + (1 + threads) * in_lines(self.terms) * 16
 
 
 def axis_of(op: str, geom: ConvGeometry, axis: int, B: int, phases: range) -> Axis:

@@ -12,7 +12,7 @@ from itertools import pairwise, product
 
 from convback import ConvGeometry
 from convback_cython.gather import Axis, axis_of, phases
-from convback_cython.planning import Indices, Triple, Window, block, indices, triple
+from convback_cython.planning import Indices, Triple, Window, block, in_lines, indices, triple
 
 MOST_ROLLED = 7
 
@@ -46,8 +46,8 @@ class Planes:
 
     @property
     def own(self) -> int:
-        """Numbers of scratch memory of a thread: in lines of cache that it shares with no other."""
-        return -(-(self.window.numbers(1) + len(self.point_weight)) // 32) * 32 + 32
+        """Numbers of scratch memory of a thread."""
+        return in_lines(self.window.numbers(1) + len(self.point_weight))
 
     def scratch_bytes(self, threads: int) -> int:
         return threads * self.own * self.itemsize

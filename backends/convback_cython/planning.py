@@ -116,6 +116,11 @@ def block(
     return min(-(-images // BLOCKS) if own else images, fitting), *size
 
 
+def in_lines(numbers: int) -> int:
+    """At least so many numbers, in lines of cache that a thread shares with no other."""
+    return -(-numbers // 32) * 32 + 32
+
+
 def triple(values: Iterable[int]) -> Triple:
     a, b, c = values
     return a, b, c

@@ -69,8 +69,8 @@ cdef int run_reduction(
     cdef Window window = plan.window
     cdef int copies = threads if window.lanes > 1 else 1
     cdef Py_ssize_t rows = plan.block_images * plan.block[0] * plan.block[1]
-    cdef Py_ssize_t dy_size = plan.packed * rows * plan.block[2] * plan.slots
-    cdef Py_ssize_t x_size = plan.block_images * window.strides().n * window.copied
+    cdef Py_ssize_t dy_size = in_lines(plan.packed * rows * plan.block[2] * plan.slots)
+    cdef Py_ssize_t x_size = in_lines(plan.block_images * window.strides().n * window.copied)
     cdef real *sums = scratch
     cdef real *packed = sums + plan.parts * plan.chunk * plan.rows * plan.slots
     cdef real *copy = packed + copies * dy_size
@@ -90,7 +90,7 @@ cdef int run_reduction(
                     for item in prange(first, last, num_threads=threads, schedule="dynamic"):
                         sum_part(
                             plan, &work, dy, x, packed + threadid() * dy_size, copy + threadid() * x_size, sums,
-                            segments + threadid() * rows, item // plan.parts, item % plan.parts)
+                            segments + threadid() * in_lines(rows), item // plan.parts, item % plan.parts)
                 first = last
                 PyErr_CheckSignals()
         else:
@@ -153,7 +153,7 @@ cdef void sum_block(
     for item in prange(plan.parts * work.panels * plan.tiles, num_threads=threads, schedule="static"):
         part, panel = item // (plan.tiles * work.panels), item // plan.tiles % work.panels
         sum_entries(
-            plan, work, x, packed, sums, segments + threadid() * most_rows, part, work.panel, panel, panel,
+            plan, work, x, packed, sums, segments + threadid() * in_lines(most_rows), part, work.panel, panel, panel,
             item % plan.tiles, part * rows // plan.parts, (part + 1) * rows // plan.parts, add,
         )
 

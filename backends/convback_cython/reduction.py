@@ -23,6 +23,7 @@ from convback_cython.planning import (
     block,
     chunk,
     flattened,
+    in_lines,
     indices,
     panels,
     triple,
@@ -66,8 +67,9 @@ class Reduction:
     def scratch_bytes(self, threads: int) -> int:
         sums = self.parts * self.chunk * len(self.row_unit) * self.slots
         packed = self.packed * math.prod(self.block) * self.slots
-        copies = (packed + self.window.numbers(self.block[0])) * (threads if self.window.lanes > 1 else 1)
-        return (sums + copies) * self.itemsize + threads * math.prod(self.block[:3]) * 16
+        copies = in_lines(packed) + in_lines(self.window.numbers(self.block[0]))
+        copies *= threads if self.window.lanes > 1 else 1
+        return (sums + copies) * self.itemsize + threads * in_lines(math.prod(self.block[:3])) * 16
 
 
 def reduction(geom: ConvGeometry, itemsize: int, vector_bytes: int, tile_rows: int, lanes: bool) -> Reduction:

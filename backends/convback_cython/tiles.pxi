@@ -56,6 +56,11 @@ cdef class Operands:
             PyBuffer_Release(&self.buffers[i])
 
 
+cdef inline Py_ssize_t in_lines(Py_ssize_t numbers) noexcept nogil:
+    """As in planning.py: at least so many numbers, in lines of cache that a thread shares with no other."""
+    return (numbers + 31) // 32 * 32 + 32
+
+
 cdef inline Py_ssize_t turn_of(Py_ssize_t items, Py_ssize_t macs, int threads) noexcept nogil:
     """How many of the equal items of a problem come between two looks for Ctrl-C: those of some 10 milliseconds."""
     return max(threads, <Py_ssize_t> (items * (5e8 / macs)))
