@@ -44,7 +44,8 @@ class Overlay:
         seconds = SECONDS[what]
         limits = f'ulimit -c 0; ulimit -v {MEMORY}; ulimit -t {seconds}; exec "$@"'
         environment = {
-            **os.environ, "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1", "OPENBLAS_NUM_THREADS": "1"
+            **os.environ, "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1", "OPENBLAS_NUM_THREADS": "1",
+            "CONVBACK_ISA": "base",  # the only variant that is compiled; an editable install would lend its others
         }  # fmt: skip
         line = ["sh", "-c", limits, "sh", sys.executable, "-P", *command]
         options = {"cwd": ROOT if what == "tests" else self.folder, "env": environment, "timeout": 4 * seconds}
