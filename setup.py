@@ -21,17 +21,14 @@ from setuptools.command.build_ext import build_ext
 DEBUG = os.environ.get("CONVBACK_DEBUG_BUILD", "0") not in ("", "0")
 
 SHELF = "backends/convback_cython"
-PARTS = [f"{SHELF}/{name}.pxi" for name in ("kernels", "direct", "tiles", "window", "gather", "reduction")]
-HEADERS = [f"{SHELF}/{name}" for name in ("microkernel.h", "microkernel_body.h")]
+INCLUDED = sorted(str(path) for pattern in ("*.pxi", "*.h") for path in Path(SHELF).glob(pattern))
 
 # One source, compiled for several instruction sets. The levels of x86-64 say together what belongs together.
 X86 = {"avx512": ["-march=x86-64-v4", "-mprefer-vector-width=512"], "avx2": ["-march=x86-64-v3"]}
 ISAS = {"base": [], **(X86 if platform.machine().lower() in ("x86_64", "amd64") else {})}
 
 EXTENSIONS = [
-    Extension(
-        f"convback_cython._kernels_{isa}", [f"{SHELF}/_kernels_{isa}.pyx"], depends=PARTS + HEADERS, optional=True
-    )
+    Extension(f"convback_cython._kernels_{isa}", [f"{SHELF}/_kernels_{isa}.pyx"], depends=INCLUDED, optional=True)
     for isa in ISAS
 ]
 

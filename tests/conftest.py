@@ -20,7 +20,8 @@ PLUGINS = Path(__file__).parent / "plugins"
 EXTRAS = metadata("convback").get_all("Provides-Extra")
 
 # No test depends on what the user has tuned, or changes it.
-os.environ["CONVBACK_CACHE"] = tempfile.mkdtemp(prefix="convback-tests-")
+CACHE = tempfile.TemporaryDirectory(prefix="convback-tests-", ignore_cleanup_errors=True)
+os.environ["CONVBACK_CACHE"] = CACHE.name
 
 # `pytest --hypothesis-profile=long` draws more, and other examples each time.
 PHASES = set(Phase) - {Phase.explain}  # which takes minutes

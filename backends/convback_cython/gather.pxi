@@ -19,24 +19,23 @@ cdef class Gather:
     """One pass in C; `plan` is a `gather.Pass`."""
 
     cdef Window window
-    cdef Py_ssize_t N, taps, panels, chunk, slots, block_images, weight_depth, weights, kernel, image, columns, macs
+    cdef Blocks blocks
+    cdef Py_ssize_t taps, panels, chunk, slots, weight_depth, weights, kernel, image, columns, macs
     cdef bint joined, skips
-    cdef Py_ssize_t[3] count, step, origin, block, out_step, out
+    cdef Py_ssize_t[3] out_step, out
     cdef const Py_ssize_t[::1] tap_at, tap_weight, panel_vecs, panel_group, slot_out, slot_weight, slot_phase
     cdef const Py_ssize_t[::1] slot_count, set_tap, set_inner, set_step
 
     def __cinit__(self, plan):
         cdef int axis
-        self.window = Window(plan.window)
-        self.N, self.taps, self.columns = plan.N, plan.taps, plan.columns
+        self.window, self.blocks = Window(plan.window), Blocks(plan)
+        self.taps, self.columns = plan.taps, plan.columns
         self.panels, self.chunk, self.slots = plan.panels, plan.chunk, plan.slots
-        self.block_images, self.weight_depth, self.image = plan.block[0], plan.weight_depth, plan.image
+        self.weight_depth, self.image = plan.weight_depth, plan.image
         self.weights, self.kernel, self.macs = plan.weights, plan.kernel, plan.macs
         self.joined, self.skips = plan.joined, plan.skips
         for axis in range(3):
-            self.count[axis], self.step[axis] = plan.count[axis], plan.step[axis]
-            self.origin[axis], self.out_step[axis] = plan.origin[axis], plan.out_step[axis]
-            self.block[axis], self.out[axis] = plan.block[1 + axis], plan.out[axis]
+            self.out_step[axis], self.out[axis] = plan.out_step[axis], plan.out[axis]
         self.tap_at, self.tap_weight = plan.tap_at, plan.tap_weight
         self.panel_vecs, self.panel_group = plan.panel_vecs, plan.panel_group
         self.slot_out, self.slot_weight = plan.slot_out, plan.slot_weight
@@ -61,8 +60,7 @@ cdef class Gather:
 
 
 cdef struct Region:
-    Py_ssize_t n, images  # first image of a block, and how many
-    Py_ssize_t[3] first, size  # its positions
+    Block block
     Py_ssize_t strips, in_row  # of an image; of a row, or 0 where strips run on from row to row
     Py_ssize_t panel, panels, shares
 
@@ -74,13 +72,13 @@ cdef int run_gather(
     cdef Py_ssize_t terms = plan.taps * window.depth
     cdef real *packed = scratch
     cdef real *copies = packed + plan.chunk * terms * plan.slots
-    cdef Py_ssize_t copy = in_lines(plan.block_images * window.strides().n * window.copied)
+    cdef Py_ssize_t copy = in_lines(plan.blocks.images * window.strides().n * window.copied)
     cdef segment *segments = <segment *> (copies + copy * threads)
     cdef Py_ssize_t i, item, first, last, items
     cdef Region region
     if not all_finite(weights, plan.weights, threads):
         return False
-    if plan.joined and not all_finite(source, plan.N * window.image, threads):
+    if plan.joined and not all_finite(source, plan.blocks.N * window.image, threads):
         return False
     all_segments(plan, segments)
     region.panel = 0
@@ -90,7 +88,7 @@ cdef int run_gather(
             for i in prange(region.panels * window.depth, num_threads=threads, schedule="static"):
                 pack_weights(plan, weights, packed + i // window.depth * terms * plan.slots,
                              region.panel + i // window.depth, i % window.depth)
-        items = block_count(plan)
+        items = plan.blocks.number()
         region.shares = shares_of(plan, &region, items, threads)
         items *= region.shares
         first = 0
@@ -122,10 +120,10 @@ cdef void gather_block(
 ) noexcept nogil:
     """A share of the panels of one block, on one thread, which so finds its copy of the inputs in its own cache."""
     cdef Region region = chunk[0]
-    cdef Py_ssize_t blocks = block_count(plan)
+    cdef Py_ssize_t blocks = plan.blocks.number()
     cdef Py_ssize_t share = item // blocks, group = 0, panels, i
-    cdef Py_ssize_t[3] start
     cdef Strides strides = plan.window.strides()
+    cdef const Py_ssize_t *start = &region.block.start[0]
     if plan.window.lanes > 1:
         group = plan.panel_group[chunk.panel] + share
         panels = plan.panels // (plan.panel_group[plan.panels - 1] + 1)
@@ -134,44 +132,16 @@ cdef void gather_block(
     else:
         region.panel += share * chunk.panels // chunk.shares
         region.panels = chunk.panel + (share + 1) * chunk.panels // chunk.shares - region.panel
-    place_block(plan, &region, item % blocks, start)
-    source += region.n * plan.window.image
+    region.block = plan.blocks.at(item % blocks)
+    divide_into_strips(plan, &region)
+    source += region.block.n * plan.window.image
     if plan.window.copied:
-        copy_rows(plan.window, source, copy, start, region.images, group)
+        copy_rows(plan.window, source, copy, start, region.block.images, group)
         source = copy
     else:
         source += start[0] * strides.q + start[1] * strides.r + start[2] * strides.s
-    for i in range(region.panels * region.images * region.strips):
+    for i in range(region.panels * region.block.images * region.strips):
         gather_strip(plan, &region, source, packed, chunk.panel, out, segments, own, i)
-
-
-cdef Py_ssize_t block_count(Gather plan) noexcept nogil:
-    cdef Py_ssize_t axis, blocks = (plan.N + plan.block_images - 1) // plan.block_images
-    for axis in range(3):
-        blocks *= (plan.count[axis] + plan.block[axis] - 1) // plan.block[axis]
-    return blocks
-
-
-cdef void place_block(Gather plan, Region *region, Py_ssize_t item, Py_ssize_t *start) noexcept nogil:
-    """Images, positions and strips of a block, and the inputs at which its windows start."""
-    cdef Py_ssize_t axis, blocks, tiles, strip
-    for axis in range(2, -1, -1):
-        blocks = (plan.count[axis] + plan.block[axis] - 1) // plan.block[axis]
-        region.first[axis] = item % blocks * plan.block[axis]
-        region.size[axis] = min(plan.block[axis], plan.count[axis] - region.first[axis])
-        start[axis] = region.first[axis] * plan.step[axis] + plan.origin[axis]
-        item = item // blocks
-    region.n = item * plan.block_images
-    region.images = min(plan.block_images, plan.N - region.n)
-    # Strips keep to rows where their tiles get long enough: all positions of a row have the same taps.
-    tiles = (region.size[2] + TILE_ROWS - 1) // TILE_ROWS
-    strip = STRIP // plan.columns
-    if 4 * region.size[2] >= 3 * tiles * TILE_ROWS:
-        region.in_row = (region.size[2] + strip - 1) // strip
-        region.strips = region.size[0] * region.size[1] * region.in_row
-    else:
-        region.in_row = 0
-        region.strips = (region.size[0] * region.size[1] * region.size[2] + strip - 1) // strip
 
 
 cdef void all_segments(Gather plan, segment *segments) noexcept nogil:
@@ -254,149 +224,3 @@ cdef inline Py_ssize_t term_of(Gather plan, Py_ssize_t tap, Py_ssize_t ci) noexc
     first, inner = plan.set_tap[column], plan.set_inner[column]
     tap -= first
     return first * plan.window.depth + (tap // inner * plan.window.depth + ci) * inner + tap % inner
-
-
-cdef struct Run:
-    Py_ssize_t first, positions  # in the strip
-    Py_ssize_t to, outputs  # in an image: neighbours in memory
-
-
-cdef void gather_strip(
-    Gather plan, const Region *region, const real *inputs, const real *packed, Py_ssize_t packed_from, real *out,
-    const segment *segments, segment *own, Py_ssize_t item,
-) noexcept nogil:
-    """Sum one strip and write it. Items are ordered by panel, image and position."""
-    cdef Strides strides = plan.window.strides()
-    cdef Py_ssize_t strip = item % region.strips
-    cdef Py_ssize_t n = item // region.strips % region.images
-    cdef Py_ssize_t panel = region.panel + item // (region.strips * region.images)
-    cdef Py_ssize_t depth = plan.window.depth
-    cdef Py_ssize_t vecs = plan.panel_vecs[panel]
-    cdef Py_ssize_t width = vecs * VECTOR_BYTES // <Py_ssize_t> sizeof(real)
-    cdef Run[STRIP] runs
-    cdef Py_ssize_t[STRIP] at
-    cdef real[STRIP_SUMS] sums
-    cdef Py_ssize_t first_of_strip = strip_start(region, strip)
-    cdef Py_ssize_t positions = strip_start(region, strip + 1) - first_of_strip
-    cdef Py_ssize_t tiles = (positions + TILE_ROWS - 1) // TILE_ROWS
-    cdef Py_ssize_t i, tile, first, rows, column, inner, count
-    cdef const segment *used
-    cdef Py_ssize_t runs_of_strip = place_strip(plan, region, &strides, first_of_strip, positions, at, runs)
-    inputs += n * strides.n
-    if plan.window.lanes == 1:
-        inputs += plan.panel_group[panel] * depth * strides.u
-    packed += (panel - packed_from) * plan.taps * depth * plan.slots
-    for tile in range(tiles):
-        first = tile * positions // tiles
-        rows = (tile + 1) * positions // tiles - first
-        for column in range(plan.columns):
-            inner, count = plan.set_inner[column], segment_count(plan, column)
-            used = segments + plan.set_tap[column] * depth
-            if plan.skips and inner == 1:
-                count = useful_segments(plan, region, column, used, own, first_of_strip + first, rows)
-                used = own
-            sum_tile(
-                rows, vecs, plan.window.lanes > 1, inputs, at + first,
-                plan.set_step[column] * strides.s if inner > 1 else strides.u, packed, width,
-                used, count, inner if inner > 1 else depth,
-                sums + (first * plan.columns + column) * width, plan.columns * width, 0,
-            )
-    out += (region.n + n) * plan.image
-    if plan.joined or plan.out_step[2] > plan.columns:
-        scatter_strip(plan, region, sums, out, first_of_strip, positions, panel * plan.slots, width)
-    else:
-        for i in range(runs_of_strip):
-            put_strip(
-                runs[i].outputs, vecs, sums + runs[i].first * plan.columns * width, out + runs[i].to,
-                &plan.slot_out[panel * plan.slots],
-            )
-
-
-cdef inline Py_ssize_t strip_start(const Region *region, Py_ssize_t strip) noexcept nogil:
-    """The first position of a strip, counted through the block."""
-    cdef Py_ssize_t size = region.size[2]
-    if region.in_row:
-        return strip // region.in_row * size + strip % region.in_row * size // region.in_row
-    return strip * (region.size[0] * region.size[1] * size) // region.strips
-
-
-cdef inline void position_of(const Region *region, Py_ssize_t position, Py_ssize_t *t) noexcept nogil:
-    """The indices of a position in the pass."""
-    t[2] = region.first[2] + position % region.size[2]
-    t[1] = region.first[1] + position // region.size[2] % region.size[1]
-    t[0] = region.first[0] + position // (region.size[2] * region.size[1])
-
-
-cdef Py_ssize_t place_strip(
-    Gather plan, const Region *region, const Strides *strides, Py_ssize_t position, Py_ssize_t positions,
-    Py_ssize_t *at, Run *runs,
-) noexcept nogil:
-    """Where each position reads, from the first of the block, and the runs of outputs; their number."""
-    cdef Py_ssize_t i = 0, count = 0, j, in_row, source, to, outputs
-    cdef Py_ssize_t[3] t
-    while i < positions:
-        position_of(region, position + i, t)
-        in_row = min(positions - i, region.first[2] + region.size[2] - t[2])
-        source = (
-            (t[0] - region.first[0]) * plan.step[0] * strides.q + (t[1] - region.first[1]) * plan.step[1] * strides.r
-            + (t[2] - region.first[2]) * plan.step[2] * strides.s
-        )
-        for j in range(in_row):
-            at[i + j] = source + j * plan.step[2] * strides.s
-        to = t[0] * plan.out_step[0] + t[1] * plan.out_step[1] + t[2] * plan.out_step[2]
-        outputs = min(in_row * plan.columns, plan.out[2] - t[2] * plan.columns)
-        # A run goes on only from a whole row: the last position of a row may have fewer outputs than columns.
-        if (
-            count and runs[count - 1].outputs == runs[count - 1].positions * plan.columns
-            and runs[count - 1].to + runs[count - 1].outputs == to
-        ):
-            runs[count - 1].positions += in_row
-            runs[count - 1].outputs += outputs
-        else:
-            runs[count] = Run(first=i, positions=in_row, to=to, outputs=outputs)
-            count += 1
-        i += in_row
-    return count
-
-
-cdef Py_ssize_t useful_segments(
-    Gather plan, const Region *region, Py_ssize_t column, const segment *segments, segment *own, Py_ssize_t position,
-    Py_ssize_t rows,
-) noexcept nogil:
-    """Copy the segments of those taps that read anything but padding at some position of a tile; their number."""
-    cdef Py_ssize_t[3] low, high
-    cdef Py_ssize_t count = 0, tap, axis, offset
-    cdef bint useful
-    position_of(region, position, low)
-    position_of(region, position + rows - 1, high)
-    if low[0] != high[0]:  # where an index differs, those after it take all values
-        low[1], high[1] = region.first[1], region.first[1] + region.size[1] - 1
-    if low[0] != high[0] or low[1] != high[1]:
-        low[2], high[2] = region.first[2], region.first[2] + region.size[2] - 1
-    for tap in range(plan.set_tap[column], plan.set_tap[column + 1]):
-        useful = True
-        for axis in range(3):
-            offset = plan.origin[axis] + plan.tap_at[3 * tap + axis]
-            useful &= high[axis] * plan.step[axis] + offset >= 0
-            useful &= low[axis] * plan.step[axis] + offset < plan.window.extent[axis]
-        if useful:
-            own[count] = segments[tap - plan.set_tap[column]]
-            count += 1
-    return count
-
-
-cdef void scatter_strip(
-    Gather plan, const Region *region, const real *sums, real *out, Py_ssize_t position, Py_ssize_t positions,
-    Py_ssize_t panel, Py_ssize_t width,
-) noexcept nogil:
-    """Write a strip whose outputs are not neighbours. A slot may have fewer positions than the pass."""
-    cdef Py_ssize_t i, slot, to
-    cdef Py_ssize_t[3] t
-    cdef const Py_ssize_t *count
-    for i in range(positions):
-        position_of(region, position + i, t)
-        to = t[0] * plan.out_step[0] + t[1] * plan.out_step[1] + t[2] * plan.out_step[2]
-        for slot in range(width):
-            count = &plan.slot_count[3 * (panel + slot)]
-            if plan.slot_out[panel + slot] >= 0 and t[0] < count[0] and t[1] < count[1] and t[2] < count[2]:
-                out[plan.slot_out[panel + slot] + to] = sums[i * width + slot]

@@ -11,6 +11,7 @@ include "direct.pxi"
 include "tiles.pxi"
 include "window.pxi"
 include "gather.pxi"
+include "strips.pxi"
 include "planes.pxi"
 include "reduction.pxi"
 
@@ -20,6 +21,7 @@ cdef extern from "microkernel.h":
 
 tile_rows = TILE_ROWS
 vector_bytes = VECTOR_BYTES
+most_rolled = ROLLED
 
 
 def cpu_runs(str isa):

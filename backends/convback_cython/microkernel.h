@@ -28,6 +28,7 @@
 #define TILE_ROWS 6
 #endif
 
+#define ROLLED 7 /* most rows that roll, see rolling_body.h */
 #define SLOTS (2 * VECTOR_BYTES / 4) /* most numbers in a row of a tile */
 #define STRIP (4 * TILE_ROWS)        /* most outputs of neighbouring tiles that are written together */
 #define STRIP_SUMS ((STRIP + VECTOR_BYTES) * SLOTS)

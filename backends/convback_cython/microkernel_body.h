@@ -157,7 +157,7 @@ static void NAME(interleave)(const REAL *from, ptrdiff_t from_step, ptrdiff_t fi
 #define TILE(rows, vecs, lanes)                                                                                        \
     static void NAME(tile_##rows##_##vecs##_##lanes)(                                                                  \
         const REAL *a, const ptrdiff_t *at, ptrdiff_t a_step, const REAL *b, ptrdiff_t b_step,                         \
-        const segment *segments, ptrdiff_t count, ptrdiff_t depth, REAL *sums, ptrdiff_t sums_step, int add)                                \
+        const segment *segments, ptrdiff_t count, ptrdiff_t depth, REAL *sums, ptrdiff_t sums_step, int add)           \
     {                                                                                                                  \
         NAME(tile)(rows, vecs, lanes, a, at, a_step, b, b_step, segments, count, depth, sums, sums_step, add);         \
     }

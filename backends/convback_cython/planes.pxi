@@ -17,24 +17,21 @@ cdef class Planes:
     """One pass in C; `plan` is a `planes.Planes`."""
 
     cdef Window window
-    cdef Py_ssize_t N, channels, rolled, spacing, taps, out_first, macs, own
+    cdef Blocks blocks
+    cdef Py_ssize_t channels, rolled, spacing, taps, out_first, out_plane, macs, own
     cdef bint single
-    cdef Py_ssize_t[3] count, step, origin, block, out_step, blocks
-    cdef Py_ssize_t out_plane
+    cdef Py_ssize_t[3] out_step
     cdef const Py_ssize_t[::1] point_at, point_weight
 
     def __cinit__(self, plan):
         cdef int axis
-        self.window = Window(plan.window)
-        self.N, self.channels, self.taps, self.out_first = plan.N, plan.channels, plan.taps, plan.out_first
+        self.window, self.blocks = Window(plan.window), Blocks(plan)
+        self.channels, self.taps, self.out_first = plan.channels, plan.taps, plan.out_first
         self.rolled, self.spacing = plan.rolled, plan.spacing
         self.out_plane, self.macs, self.own = plan.out_plane, plan.macs, plan.own
         self.single = plan.itemsize == sizeof(float)
         for axis in range(3):
-            self.count[axis], self.step[axis] = plan.count[axis], plan.step[axis]
-            self.origin[axis], self.block[axis] = plan.origin[axis], plan.block[1 + axis]
             self.out_step[axis] = plan.out_step[axis]
-            self.blocks[axis] = (self.count[axis] + self.block[axis] - 1) // self.block[axis]
         self.point_at, self.point_weight = plan.point_at, plan.point_weight
 
     def run(self, source, weights, out, scratch, int threads):
@@ -57,8 +54,7 @@ cdef int run_planes(
     Planes plan, const real *source, const real *weights, real *out, real *scratch, int threads
 ) except -1:
     cdef Py_ssize_t size = plan.own
-    cdef Py_ssize_t item, first = 0, last, items = plan.N * plan.channels
-    items *= plan.blocks[0] * plan.blocks[1] * plan.blocks[2]
+    cdef Py_ssize_t item, first = 0, last, items = plan.blocks.number() * plan.channels
     if not all_finite(weights, plan.channels * plan.taps, threads):
         return False
     while first < items:
@@ -77,23 +73,17 @@ cdef void roll_block(
     """One block of one plane."""
     cdef Strides strides = plan.window.strides()
     cdef real *spread = copy + strides.n
-    cdef Py_ssize_t[3] first, size, start
-    cdef Py_ssize_t i, h, residue, j, n, channel
-    cdef Py_ssize_t vecs, wide
-    cdef Py_ssize_t in_step = plan.spacing * plan.step[1] * strides.r
-    for i in range(2, -1, -1):
-        first[i] = item % plan.blocks[i] * plan.block[i]
-        size[i] = min(plan.block[i], plan.count[i] - first[i])
-        start[i] = first[i] * plan.step[i] + plan.origin[i]
-        item = item // plan.blocks[i]
-    vecs = 2 if size[2] * sizeof(real) >= 2 * VECTOR_BYTES else 1
-    wide = vecs * VECTOR_BYTES // <Py_ssize_t> sizeof(real)
-    n, channel = item // plan.channels, item % plan.channels
-    copy_rows(plan.window, source + n * plan.window.image, copy, start, 1, channel)
+    cdef Block block = plan.blocks.at(item // plan.channels)
+    cdef const Py_ssize_t *size = &block.size[0]
+    cdef Py_ssize_t channel = item % plan.channels, in_step = plan.spacing * plan.blocks.step[1] * strides.r
+    cdef Py_ssize_t vecs = 2 if size[2] * sizeof(real) >= 2 * VECTOR_BYTES else 1
+    cdef Py_ssize_t wide = vecs * VECTOR_BYTES // <Py_ssize_t> sizeof(real)
+    cdef Py_ssize_t i, h, residue, j
+    copy_rows(plan.window, source + block.n * plan.window.image, copy, &block.start[0], 1, channel)
     for i in range(plan.point_weight.shape[0]):
         spread[i] = weights[channel * plan.taps + plan.point_weight[i]]
-    out += (n * plan.channels + channel) * plan.out_plane + plan.out_first
-    out += first[0] * plan.out_step[0] + first[1] * plan.out_step[1] + first[2]
+    out += (block.n * plan.channels + channel) * plan.out_plane + plan.out_first
+    out += block.first[0] * plan.out_step[0] + block.first[1] * plan.out_step[1] + block.first[2]
     for h in range(size[0]):
         for residue in range(min(plan.spacing, size[1])):
             j = 0
@@ -101,7 +91,7 @@ cdef void roll_block(
                 j = max(0, min(j, size[2] - wide))  # the last vectors overlap those before, to be whole ones
                 roll_rows(
                     plan.rolled, vecs,
-                    copy + h * plan.step[0] * strides.q + residue * plan.step[1] * strides.r + j, in_step,
+                    copy + h * plan.blocks.step[0] * strides.q + residue * plan.blocks.step[1] * strides.r + j, in_step,
                     &plan.point_at[0], plan.point_at.shape[0], spread,
                     (size[1] - residue + plan.spacing - 1) // plan.spacing,
                     out + h * plan.out_step[0] + residue * plan.out_step[1] + j,

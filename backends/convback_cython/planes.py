@@ -1,6 +1,6 @@
 """Plans y and dx of depthwise layers whose rows are read without a step: plane by plane, with vectors along the rows.
 
-The passes are those of gather.py. Taps of the second axis, where they are few and evenly spaced, *roll*: what
+The passes are those of axes.py. Taps of the second axis, where they are few and evenly spaced, *roll*: what
 neighbouring output rows have in common is loaded once. All others are *points*, each with its place in the window.
 """
 
@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from itertools import pairwise, product
 
 from convback import ConvGeometry
-from convback_cython.gather import Axis, axis_of, phases
+from convback_cython.axes import Axis, axis_of, phases
 from convback_cython.planning import Indices, Triple, Window, block, in_lines, indices, triple
-
-MOST_ROLLED = 7
 
 
 @dataclass(frozen=True)
@@ -58,7 +56,7 @@ def suitable(geom: ConvGeometry) -> bool:
     return geom.groups == geom.C == geom.F and geom.rank > 1 and geom.stride[-1] == 1 and geom.kernel[-2] > 1
 
 
-def passes(op: str, geom: ConvGeometry, itemsize: int, vector_bytes: int) -> list[Planes]:
+def passes(op: str, geom: ConvGeometry, itemsize: int, vector_bytes: int, most_rolled: int) -> list[Planes]:
     """The passes that compute y or dx; outputs that none of them writes are zero."""
     geom = geom.as3d()
     out = triple(geom.y_spatial if op == "y" else geom.x_spatial)
@@ -66,17 +64,24 @@ def passes(op: str, geom: ConvGeometry, itemsize: int, vector_bytes: int) -> lis
     axes = [
         [axis_of(op, geom, a, blocks[a], range(p, p + 1)) for p in phases(geom, a, blocks[a], out[a])] for a in range(3)
     ]
-    return [_planned(op, geom, d, h, w, itemsize, vector_bytes) for d, h, w in product(*axes)]
+    return [_planned(op, geom, d, h, w, itemsize, vector_bytes, most_rolled) for d, h, w in product(*axes)]
 
 
 def _planned(
-    op: str, geom: ConvGeometry, depth: Axis, height: Axis, width: Axis, itemsize: int, vector_bytes: int
+    op: str,
+    geom: ConvGeometry,
+    depth: Axis,
+    height: Axis,
+    width: Axis,
+    itemsize: int,
+    vector_bytes: int,
+    most_rolled: int,
 ) -> Planes:
     axes = (depth, height, width)
     out, source = triple(geom.y_spatial), triple(geom.x_spatial)
     if op == "dx":
         out, source = source, out
-    rolled, spacing = rolling(height)
+    rolled, spacing = rolling(height, most_rolled)
     origin = triple(axis.offsets[0] for axis in axes)
     reach = triple(axis.offsets[-1] - axis.offsets[0] + 1 for axis in axes)
     step, count = triple(axis.step for axis in axes), triple(axis.counts[0] for axis in axes)
@@ -109,9 +114,9 @@ def _planned(
     )  # fmt: skip
 
 
-def rolling(height: Axis) -> tuple[int, int]:
+def rolling(height: Axis, most: int) -> tuple[int, int]:
     """How many taps roll, and the rows between them; one where they cannot."""
     spacing = {b - a for a, b in pairwise(height.offsets)}
-    if len(spacing) == 1 and height.step == 1 and len(height.offsets) <= MOST_ROLLED:
+    if len(spacing) == 1 and height.step == 1 and len(height.offsets) <= most:
         return len(height.offsets), spacing.pop()
     return 1, 1

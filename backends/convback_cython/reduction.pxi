@@ -19,23 +19,18 @@ cdef class Reduction:
     """dw of one problem in C; `plan` is a `reduction.Reduction`."""
 
     cdef Window window
-    cdef Py_ssize_t N, weights, macs, panels, chunk, packed, slots, slot_step, block_images, parts, tiles, rows, image
+    cdef Blocks blocks
+    cdef Py_ssize_t weights, macs, panels, chunk, packed, slots, slot_step, parts, tiles, rows, image
     cdef bint clipped
-    cdef Py_ssize_t[3] count, step, origin, block
     cdef const Py_ssize_t[::1] panel_vecs, panel_group, vec_channel, vec_filled
     cdef const Py_ssize_t[::1] tile_first, row_unit, row_tap, row_weight, slot_weight
 
     def __cinit__(self, plan):
-        cdef int axis
-        self.window = Window(plan.window)
-        self.N, self.panels, self.chunk, self.slots = plan.N, plan.panels, plan.chunk, plan.slots
+        self.window, self.blocks = Window(plan.window), Blocks(plan)
+        self.panels, self.chunk, self.slots = plan.panels, plan.chunk, plan.slots
         self.packed, self.weights, self.macs = plan.packed, plan.weights, plan.macs
-        self.block_images, self.parts = plan.block[0], plan.parts
-        self.tiles, self.rows = len(plan.tile_first) - 1, len(plan.row_unit)
+        self.parts, self.tiles, self.rows = plan.parts, len(plan.tile_first) - 1, len(plan.row_unit)
         self.image, self.slot_step, self.clipped = plan.image, plan.slot_step, plan.clipped
-        for axis in range(3):
-            self.count[axis], self.step[axis] = plan.count[axis], plan.step[axis]
-            self.origin[axis], self.block[axis] = plan.origin[axis], plan.block[1 + axis]
         self.panel_vecs, self.panel_group = plan.panel_vecs, plan.panel_group
         self.vec_channel, self.vec_filled = plan.vec_channel, plan.vec_filled
         self.tile_first, self.row_unit, self.row_tap = plan.tile_first, plan.row_unit, plan.row_tap
@@ -59,8 +54,7 @@ cdef class Reduction:
 
 cdef struct Work:
     Py_ssize_t panel, panels  # that are summed now
-    Py_ssize_t n, images
-    Py_ssize_t[3] first, size  # positions of the block
+    Block block
 
 
 cdef int run_reduction(
@@ -68,9 +62,9 @@ cdef int run_reduction(
 ) except -1:
     cdef Window window = plan.window
     cdef int copies = threads if window.lanes > 1 else 1
-    cdef Py_ssize_t rows = plan.block_images * plan.block[0] * plan.block[1]
-    cdef Py_ssize_t dy_size = in_lines(plan.packed * rows * plan.block[2] * plan.slots)
-    cdef Py_ssize_t x_size = in_lines(plan.block_images * window.strides().n * window.copied)
+    cdef Py_ssize_t rows = plan.blocks.images * plan.blocks.size[0] * plan.blocks.size[1]
+    cdef Py_ssize_t dy_size = in_lines(plan.packed * rows * plan.blocks.size[2] * plan.slots)
+    cdef Py_ssize_t x_size = in_lines(plan.blocks.images * window.strides().n * window.copied)
     cdef real *sums = scratch
     cdef real *packed = sums + plan.parts * plan.chunk * plan.rows * plan.slots
     cdef real *copy = packed + copies * dy_size
@@ -94,9 +88,9 @@ cdef int run_reduction(
                 first = last
                 PyErr_CheckSignals()
         else:
-            for block in range(reduction_blocks(plan)):
+            for block in range(plan.blocks.number()):
                 with nogil:
-                    place_work(plan, &work, block)
+                    work.block = plan.blocks.at(block)
                     sum_block(plan, &work, dy, x, packed, copy, sums, segments, rows, block > 0, threads)
                 PyErr_CheckSignals()
         with nogil:
@@ -106,49 +100,22 @@ cdef int run_reduction(
     return plan.clipped or all_finite(out, plan.weights, threads)
 
 
-cdef Py_ssize_t reduction_blocks(Reduction plan) noexcept nogil:
-    cdef Py_ssize_t axis, blocks = (plan.N + plan.block_images - 1) // plan.block_images
-    for axis in range(3):
-        blocks *= (plan.count[axis] + plan.block[axis] - 1) // plan.block[axis]
-    return blocks
-
-
-cdef void place_work(Reduction plan, Work *work, Py_ssize_t block) noexcept nogil:
-    """Images and positions of a block."""
-    cdef Py_ssize_t axis, blocks
-    for axis in range(2, -1, -1):
-        blocks = (plan.count[axis] + plan.block[axis] - 1) // plan.block[axis]
-        work.first[axis] = block % blocks * plan.block[axis]
-        work.size[axis] = min(plan.block[axis], plan.count[axis] - work.first[axis])
-        block = block // blocks
-    work.n = block * plan.block_images
-    work.images = min(plan.block_images, plan.N - work.n)
-
-
-cdef void window_start(Reduction plan, const Work *work, Py_ssize_t *start) noexcept nogil:
-    cdef int axis
-    for axis in range(3):
-        start[axis] = work.first[axis] * plan.step[axis] + plan.origin[axis]
-
-
 cdef void sum_block(
     Reduction plan, const Work *work, const real *dy, const real *x, real *packed, real *copy, real *sums,
     segment *segments, Py_ssize_t most_rows, bint add, int threads,
 ) noexcept nogil:
     """Add the products of one block of positions, which threads share, to the sums."""
-    cdef Py_ssize_t[3] start
-    cdef Py_ssize_t item, part, panel, tile, rows = work.images * work.size[0] * work.size[1]
+    cdef Py_ssize_t item, part, panel, tile, rows = work.block.images * work.block.size[0] * work.block.size[1]
     cdef Py_ssize_t runs = runs_of(plan, work)
-    dy += work.n * plan.image
-    x += work.n * plan.window.image
+    dy += work.block.n * plan.image
+    x += work.block.n * plan.window.image
     for item in prange(work.panels * runs, num_threads=threads, schedule="static"):
         pack_run(plan, work, dy, packed, work.panel, item // runs, item % runs)
     if plan.window.copied:
-        window_start(plan, work, start)
         runs = plan.window.size[0] * plan.window.units
-        for item in prange(work.images * runs, num_threads=threads, schedule="static"):
+        for item in prange(work.block.images * runs, num_threads=threads, schedule="static"):
             part, tile = item % plan.window.units, item // plan.window.units % plan.window.size[0]
-            copy_plane(plan.window, x, copy, start, item // runs, tile, part, part)
+            copy_plane(plan.window, x, copy, &work.block.start[0], item // runs, tile, part, part)
         x = copy
     for item in prange(plan.parts * work.panels * plan.tiles, num_threads=threads, schedule="static"):
         part, panel = item // (plan.tiles * work.panels), item // plan.tiles % work.panels
@@ -164,53 +131,55 @@ cdef void sum_part(
 ) noexcept nogil:
     """The sums over one part of the blocks, for one vector of groups, on one thread."""
     cdef Work work = chunk[0]
-    cdef Py_ssize_t blocks = reduction_blocks(plan)
+    cdef Py_ssize_t blocks = plan.blocks.number()
     cdef Py_ssize_t group = plan.panel_group[chunk.panel] + share
     cdef Py_ssize_t panels = plan.panels // (plan.panel_group[plan.panels - 1] + 1)
     cdef Py_ssize_t first = max(chunk.panel, group * panels)
     cdef Py_ssize_t last = min(chunk.panel + chunk.panels, (group + 1) * panels)
-    cdef Py_ssize_t[3] start
     cdef Py_ssize_t block, panel, i
     for block in range(part * blocks // plan.parts, (part + 1) * blocks // plan.parts):
-        place_work(plan, &work, block)
-        window_start(plan, &work, start)
-        copy_rows(plan.window, x + work.n * plan.window.image, copy, start, work.images, group)
+        work.block = plan.blocks.at(block)
+        copy_rows(
+            plan.window, x + work.block.n * plan.window.image, copy, &work.block.start[0], work.block.images, group)
         for panel in range(last - first):
             for i in range(runs_of(plan, &work)):
-                pack_run(plan, &work, dy + work.n * plan.image, packed, first, panel, i)
+                pack_run(plan, &work, dy + work.block.n * plan.image, packed, first, panel, i)
             for i in range(plan.tiles):
                 sum_entries(
                     plan, &work, copy, packed, sums, segments, part, first, panel, first + panel - chunk.panel, i,
-                    0, work.images * work.size[0] * work.size[1], block > part * blocks // plan.parts,
+                    0, work.block.images * work.block.size[0] * work.block.size[1], block > part * blocks // plan.parts,
                 )
 
 
 cdef Py_ssize_t runs_of(Reduction plan, const Work *work) noexcept nogil:
     """Runs of neighbouring positions in a block: rows or, where these are whole, all rows of one depth."""
-    return work.images * work.size[0] * (work.size[1] if plan.block[2] < plan.count[2] else 1)
+    cdef const Block *block = &work.block
+    return block.images * block.size[0] * (block.size[1] if plan.blocks.size[2] < plan.blocks.count[2] else 1)
 
 
 cdef void pack_run(
     Reduction plan, const Work *work, const real *dy, real *packed, Py_ssize_t first, Py_ssize_t panel, Py_ssize_t run
 ) noexcept nogil:
     """packed[position, slot] of one panel, counted from `first`, for one run."""
-    cdef Py_ssize_t size = work.size[1] * work.size[2]
-    cdef Py_ssize_t space = plan.count[0] * plan.count[1] * plan.count[2]
+    cdef const Block *block = &work.block
+    cdef Py_ssize_t size = block.size[1] * block.size[2]
+    cdef Py_ssize_t space = plan.blocks.count[0] * plan.blocks.count[1] * plan.blocks.count[2]
     cdef Py_ssize_t vector = VECTOR_BYTES // <Py_ssize_t> sizeof(real)
     cdef Py_ssize_t vecs = plan.panel_vecs[first + panel]
     cdef Py_ssize_t n, h, i = 0, v, at
     cdef const real *end
-    if plan.block[2] < plan.count[2]:
-        size = work.size[2]
-        i = run % work.size[1]
-        run = run // work.size[1]
-    n, h = run // work.size[0], run % work.size[0]
-    at = (n * work.size[0] + h) * work.size[1] * work.size[2] + i * work.size[2]
-    packed += panel * work.images * work.size[0] * work.size[1] * work.size[2] * plan.slots + at * vecs * vector
+    if plan.blocks.size[2] < plan.blocks.count[2]:
+        size = block.size[2]
+        i = run % block.size[1]
+        run = run // block.size[1]
+    n, h = run // block.size[0], run % block.size[0]
+    at = (n * block.size[0] + h) * block.size[1] * block.size[2] + i * block.size[2]
+    packed += panel * block.images * block.size[0] * block.size[1] * block.size[2] * plan.slots + at * vecs * vector
     dy += n * plan.image
     end = dy + plan.image
     dy += (
-        (work.first[0] + h) * plan.count[1] + work.first[1] + i) * plan.count[2] + work.first[2]
+        ((block.first[0] + h) * plan.blocks.count[1] + block.first[1] + i) * plan.blocks.count[2] + block.first[2]
+    )
     for v in range(vecs):
         interleave(
             dy + plan.vec_channel[2 * (first + panel) + v] * space, plan.slot_step * space,
@@ -227,6 +196,7 @@ cdef void sum_entries(
 
     dy of the panel is packed as number `panel` from `first_panel` on, and its sums are number `summed` of the chunk.
     """
+    cdef const Block *block = &work.block
     cdef Strides strides = plan.window.strides()
     cdef Py_ssize_t first = plan.tile_first[tile]
     cdef Py_ssize_t vecs = plan.panel_vecs[first_panel + panel]
@@ -242,32 +212,32 @@ cdef void sum_entries(
         at[i] = plan.row_unit[first + i] * strides.u
         if not plan.clipped:
             at[i] += tap[0] * strides.q + tap[1] * strides.r + tap[2] * strides.s
-    depth = work.size[2]
+    depth = block.size[2]
     tap = &plan.row_tap[3 * first]
     if plan.clipped:  # all rows have this tap, which counts from the origin
-        i = work.first[2] * plan.step[2] + plan.origin[2] + tap[2]
-        j = min(max(0, -floor_divided(i, plan.step[2])), depth)
-        depth = max(j, min(depth, -floor_divided(i - plan.window.extent[2], plan.step[2]))) - j
-        base += (i + j * plan.step[2]) * strides.s
+        i = block.start[2] + tap[2]
+        j = min(max(0, -floor_divided(i, plan.blocks.step[2])), depth)
+        depth = max(j, min(depth, -floor_divided(i - plan.window.extent[2], plan.blocks.step[2]))) - j
+        base += (i + j * plan.blocks.step[2]) * strides.s
     if depth:
         for row in range(row, end):
-            n = row // (work.size[0] * work.size[1])
-            h = row // work.size[1] % work.size[0]
-            i = row % work.size[1]
-            q, r = h * plan.step[0], i * plan.step[1]
+            n = row // (block.size[0] * block.size[1])
+            h = row // block.size[1] % block.size[0]
+            i = row % block.size[1]
+            q, r = h * plan.blocks.step[0], i * plan.blocks.step[1]
             if plan.clipped:
-                q += work.first[0] * plan.step[0] + plan.origin[0] + tap[0]
-                r += work.first[1] * plan.step[1] + plan.origin[1] + tap[1]
+                q += block.start[0] + tap[0]
+                r += block.start[1] + tap[1]
                 if not (0 <= q < plan.window.extent[0] and 0 <= r < plan.window.extent[1]):
                     continue
             segments[count].a = base + n * strides.n + q * strides.q + r * strides.r
-            segments[count].b = row * work.size[2] + j
+            segments[count].b = row * block.size[2] + j
             count += 1
-    packed += panel * work.images * work.size[0] * work.size[1] * work.size[2] * plan.slots
+    packed += panel * block.images * block.size[0] * block.size[1] * block.size[2] * plan.slots
     sums += ((part * plan.chunk + summed) * plan.rows + first) * plan.slots
     sum_tile(
-        plan.tile_first[tile + 1] - first, vecs, plan.window.lanes > 1, inputs, at, plan.step[2] * strides.s, packed,
-        width, segments, count, depth, sums, width, add,
+        plan.tile_first[tile + 1] - first, vecs, plan.window.lanes > 1, inputs, at, plan.blocks.step[2] * strides.s,
+        packed, width, segments, count, depth, sums, width, add,
     )
 
 

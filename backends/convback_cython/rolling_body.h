@@ -7,8 +7,6 @@
    Input rows are read once, from top to bottom. Each goes into the K output rows that it belongs to, which are held in
    registers and roll on by one: what K output rows have in common is loaded once. */
 
-#define ROLLED 7 /* most rows that roll */
-
 /* By value, so that the sums need not be in memory. */
 static __attribute__((noinline)) void NAME(store_part)(REAL *out, NAME(vector) row, ptrdiff_t count)
 {
@@ -73,4 +71,3 @@ static inline void NAME(roll_rows)(int K, int vecs, const REAL *in, ptrdiff_t in
 #undef ROLL
 #undef ALL
 #undef ROW
-#undef ROLLED

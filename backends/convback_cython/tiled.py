@@ -70,7 +70,7 @@ class Tiled:
             return [reduction.reduction(geom, *vector, _kernels.tile_rows, self.lanes)], False
         passes: list[Pass] = []
         if self.lanes and planes.suitable(geom):
-            passes += planes.passes(op, geom, *vector)
+            passes += planes.passes(op, geom, *vector, _kernels.most_rolled)
         else:
             passes += gather.passes(op, geom, *vector, self.lanes)
         outputs = math.prod(geom.y_shape if op == "y" else geom.x_shape)

@@ -10,6 +10,46 @@ cdef struct Strides:
     Py_ssize_t n, q, r, u, s
 
 
+cdef struct Block:
+    Py_ssize_t n, images  # the first image, and how many
+    Py_ssize_t[3] first, size  # positions
+    Py_ssize_t[3] start  # where the windows of the positions begin
+
+
+cdef class Blocks:
+    """How the positions of all images are divided into blocks; `plan` has N, block, count, step and origin."""
+
+    cdef Py_ssize_t N, images
+    cdef Py_ssize_t[3] count, size, step, origin
+
+    def __cinit__(self, plan):
+        cdef int axis
+        self.N, self.images = plan.N, plan.block[0]
+        for axis in range(3):
+            self.count[axis], self.size[axis] = plan.count[axis], plan.block[1 + axis]
+            self.step[axis], self.origin[axis] = plan.step[axis], plan.origin[axis]
+
+    cdef Py_ssize_t number(self) noexcept nogil:
+        cdef Py_ssize_t axis, blocks = (self.N + self.images - 1) // self.images
+        for axis in range(3):
+            blocks *= (self.count[axis] + self.size[axis] - 1) // self.size[axis]
+        return blocks
+
+    cdef Block at(self, Py_ssize_t item) noexcept nogil:
+        """The block of that number; the last axis first, then the others, then images."""
+        cdef Block block
+        cdef Py_ssize_t axis, blocks
+        for axis in range(2, -1, -1):
+            blocks = (self.count[axis] + self.size[axis] - 1) // self.size[axis]
+            block.first[axis] = item % blocks * self.size[axis]
+            block.size[axis] = min(self.size[axis], self.count[axis] - block.first[axis])
+            block.start[axis] = block.first[axis] * self.step[axis] + self.origin[axis]
+            item = item // blocks
+        block.n = item * self.images
+        block.images = min(self.images, self.N - block.n)
+        return block
+
+
 cdef class Window:
     """How to copy the windows of one operand; `plan` is a `planning.Window`."""
 

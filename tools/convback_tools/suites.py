@@ -100,6 +100,9 @@ def quick() -> Iterator[Case]:
         ConvGeometry((1, 2, 4, 5), (3, 2, 2, 3), 1, "full"),
         ConvGeometry((1, 2, 3, 4), (2, 2, 2, 2), 2, ((4, 0), (0, 5))),
         ConvGeometry((2, 2, 7, 6), (3, 2, 4, 2), (3, 2), "same_lower"),
+        # A stride along the columns alone, on a map that is not square; rows shorter than the stride.
+        ConvGeometry((2, 3, 7, 9), (3, 1, 3, 3), (2, 1), 1, 1, 3),
+        ConvGeometry((1, 4, 3, 1), (2, 2, 2, 1), 2, 0, 1, 2),
         # Windows that fill some megabytes, so that methods which work in blocks need several: of images, of planes, of
         # rows of each plane. Few products, as there is one filter.
         ConvGeometry((60, 3, 20, 20), (1, 3, 5, 5)),

@@ -18,8 +18,8 @@ FILES = {
     "einsum": ("__init__.py",),
     "cython": ("direct.py", "direct.pxi"),
     "gemm": (
-        "planning.py", "window.pxi", "gather.py", "gather.pxi", "reduction.py", "reduction.pxi", "planes.py",
-        "planes.pxi",
+        "planning.py", "window.pxi", "axes.py", "gather.py", "gather.pxi", "strips.pxi", "reduction.py",
+        "reduction.pxi", "planes.py", "planes.pxi",
     ),
 }  # fmt: skip
 
@@ -38,7 +38,7 @@ NO_MATHS = {
     r"BLOCK_BYTES =|MOST_PADDED_BYTES =|PRACTICAL_MACS =|PARALLEL_MACS =|parallel =|threads =": "only how fast",
     r"PAIRWISE =|CTYPES =|kernel = \{": "names",
     r"(rows|step_\w|J, taps) =": "the sizes of blocks: any will do",
-    r"OWN_BYTES =|SHARED_BYTES =|TILES =|MOST_\w+ =|STRIP =|PACKED_TAPS =|FINITE_BLOCK =": "any number will do",
+    r"OWN_BYTES =|SHARED_BYTES =|TILES =|MOST_COLUMNS =|FINITE_BLOCK =": "any number will do",
     r"LANES =": "a dot product has as many partial sums as one likes",
     r".*(malloc|free|NULL)\b": "memory, not numbers",
 }
