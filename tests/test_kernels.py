@@ -106,7 +106,8 @@ for op, operands in {"dx": (dy, w, x.shape), "dw": (dy, x, w.shape)}.items():
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are those of POSIX")
 @pytest.mark.parametrize("op", ["dx", "dw"])
-def test_ctrl_c_ends_a_long_call(op):
+@pytest.mark.parametrize("backend", ["gemm", "cython"])
+def test_ctrl_c_ends_a_long_call(op, backend):
     """A call that takes many seconds ends soon after SIGINT, by KeyboardInterrupt."""
     code = f"""
 import convback, numpy as np
@@ -114,7 +115,7 @@ x, w = np.zeros((64, 128, 128, 128), "f4"), np.zeros((256, 128, 5, 5), "f4")
 dy = np.zeros((64, 256, 128, 128), "f4")
 operands = {{"dx": (dy, w, x.shape), "dw": (dy, x, w.shape)}}["{op}"]
 print("begun", flush=True)
-convback.{op}(*operands, padding=2, backend="gemm")
+convback.{op}(*operands, padding=2, backend="{backend}")
 """
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout.readline() == "begun\n"

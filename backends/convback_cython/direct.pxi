@@ -27,7 +27,7 @@ cdef class Layer:
     first[l] <= j < last[l] are the j for which s = j * sw + l * dw - pw lies inside x; start[l] is s at first[l].
     """
 
-    cdef Py_ssize_t N, C, F, groups, channels, filters
+    cdef Py_ssize_t N, C, F, groups, channels, filters, macs
     cdef Axis depth, height, width
     cdef Py_ssize_t *first
     cdef Py_ssize_t *last
@@ -36,7 +36,7 @@ cdef class Layer:
     def __cinit__(self, geom):
         cdef Py_ssize_t tap, shift
         self.N, self.C, self.F, self.groups = geom.N, geom.C, geom.F, geom.groups
-        self.channels = geom.C // geom.groups
+        self.macs, self.channels = geom.macs, geom.C // geom.groups
         self.filters = geom.F // geom.groups
         self.depth, self.height, self.width = (axis_of(geom, axis) for axis in range(3))
         self.first = <Py_ssize_t *> malloc(self.width.kernel * sizeof(Py_ssize_t))
@@ -222,8 +222,12 @@ def y(
     """y of a layer; the rows (n, f, h, i) are shared out."""
     cdef Py_ssize_t H = layer.depth.y, I = layer.height.y, F = layer.F
     cdef Py_ssize_t row
+    cdef Watch watch = watching(layer.N * F * H * I, layer.macs)
     for row in prange(layer.N * F * H * I, nogil=True, num_threads=threads, schedule="static"):
-        y_row(x, w, layer, out, row // (I * H * F), row // (I * H) % F, row // I % H, row % I)
+        if not watch.stopped:
+            y_row(x, w, layer, out, row // (I * H * F), row // (I * H) % F, row // I % H, row % I)
+            look(&watch)
+    ended(&watch)
 
 
 def dx(
@@ -232,8 +236,12 @@ def dx(
     """dx of a layer; the rows (n, c, q, r) are shared out."""
     cdef Py_ssize_t Q = layer.depth.x, R = layer.height.x, C = layer.C
     cdef Py_ssize_t row
+    cdef Watch watch = watching(layer.N * C * Q * R, layer.macs)
     for row in prange(layer.N * C * Q * R, nogil=True, num_threads=threads, schedule="static"):
-        dx_row(dy, w, layer, out, row // (R * Q * C), row // (R * Q) % C, row // R % Q, row % R)
+        if not watch.stopped:
+            dx_row(dy, w, layer, out, row // (R * Q * C), row // (R * Q) % C, row // R % Q, row % R)
+            look(&watch)
+    ended(&watch)
 
 
 def dw(
@@ -242,13 +250,17 @@ def dw(
     """dw of a layer; the entries (f, c, m, k, l) are shared out."""
     cdef Py_ssize_t C = layer.channels, M = layer.depth.kernel, K = layer.height.kernel, L = layer.width.kernel
     cdef Py_ssize_t e, f, c, m, k, l
+    cdef Watch watch = watching(layer.F * C * M * K * L, layer.macs)
     for e in prange(layer.F * C * M * K * L, nogil=True, num_threads=threads, schedule="static"):
         l = e % L
         k = e // L % K
         m = e // (L * K) % M
         c = e // (L * K * M) % C
         f = e // (L * K * M * C)
-        out[f, c, m, k, l] = dw_entry(dy, x, layer, f, c, m, k, l)
+        if not watch.stopped:
+            out[f, c, m, k, l] = dw_entry(dy, x, layer, f, c, m, k, l)
+            look(&watch)
+    ended(&watch)
 
 
 def db(const real[:, :, ::1] dy, real[::1] out, int threads):

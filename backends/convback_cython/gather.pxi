@@ -74,8 +74,9 @@ cdef int run_gather(
     cdef real *copies = packed + plan.chunk * terms * plan.slots
     cdef Py_ssize_t copy = in_lines(plan.blocks.images * window.strides().n * window.copied)
     cdef segment *segments = <segment *> (copies + copy * threads)
-    cdef Py_ssize_t i, item, first, last, items
+    cdef Py_ssize_t i, item, items
     cdef Region region
+    cdef Watch watch
     if not all_finite(weights, plan.weights, threads):
         return False
     if plan.joined and not all_finite(source, plan.blocks.N * window.image, threads):
@@ -91,15 +92,14 @@ cdef int run_gather(
         items = plan.blocks.number()
         region.shares = shares_of(plan, &region, items, threads)
         items *= region.shares
-        first = 0
-        while first < items:
-            last = min(items, first + turn_of(items, plan.macs, threads))
-            with nogil:
-                for item in prange(first, last, num_threads=threads, schedule="dynamic"):
+        watch = watching(items, plan.macs)
+        with nogil:
+            for item in prange(items, num_threads=threads, schedule="dynamic"):
+                if not watch.stopped:
                     gather_block(plan, &region, item, source, packed, out, copies + threadid() * copy, segments,
                                  segments + (1 + threadid()) * in_lines(terms))
-            first = last
-            PyErr_CheckSignals()
+                    look(&watch)
+        ended(&watch)
         region.panel += region.panels
     return True
 

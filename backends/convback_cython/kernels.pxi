@@ -1,12 +1,12 @@
 """Every kernel, in the order of reading. Compiled once for each instruction set, by the files _kernels_*.pyx."""
 
-from cpython.exc cimport PyErr_CheckSignals
-from cython.parallel cimport prange, threadid
+from cython.parallel cimport prange
 
 ctypedef fused real:
     float
     double
 
+include "signals.pxi"
 include "direct.pxi"
 include "tiles.pxi"
 include "window.pxi"

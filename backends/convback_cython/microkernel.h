@@ -7,6 +7,9 @@
 
 #include <stddef.h>
 #include <string.h>
+#ifdef __AVX512F__
+#include <immintrin.h>
+#endif
 
 #ifndef __GNUC__
 #error "these kernels need the vector types of GCC or Clang"
@@ -60,6 +63,15 @@ typedef struct {
 #define LOW_16 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
 #define HIGH_16 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31
 
+/* Keeps what was loaded in a register; else compilers read it again for each use. */
+#if defined(__x86_64__) && defined(__AVX512F__)
+#define HOLD(vector) __asm__("" : "+v"(vector))
+#elif defined(__x86_64__)
+#define HOLD(vector) __asm__("" : "+x"(vector))
+#else
+#define HOLD(vector)
+#endif
+
 #if defined(__x86_64__)
 static int cpu_has_avx2(void)
 {
@@ -84,6 +96,8 @@ static int cpu_has_avx512(void)
 #define LANES 16
 #define LOW LOW_16
 #define HIGH HIGH_16
+#define STORE_MASKED _mm512_mask_storeu_ps
+#define LOAD_MASKED _mm512_maskz_loadu_ps
 #elif VECTOR_BYTES == 32
 #define LANES 8
 #define LOW LOW_8
@@ -101,6 +115,8 @@ static int cpu_has_avx512(void)
 #define LANES 8
 #define LOW LOW_8
 #define HIGH HIGH_8
+#define STORE_MASKED _mm512_mask_storeu_pd
+#define LOAD_MASKED _mm512_maskz_loadu_pd
 #elif VECTOR_BYTES == 32
 #define LANES 4
 #define LOW LOW_4

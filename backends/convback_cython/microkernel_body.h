@@ -14,17 +14,52 @@ INLINE void NAME(store)(REAL *to, NAME(vector) value)
     *(NAME(unaligned) *)to = value;
 }
 
+/* The first `count` numbers, or all of them; with count < 1 none. */
+INLINE void NAME(store_part)(REAL *to, NAME(vector) value, ptrdiff_t count)
+{
+    if (count >= LANES)
+        NAME(store)(to, value);
+    else if (count > 0)
+#ifdef STORE_MASKED
+        STORE_MASKED(to, (1u << count) - 1, value);
+#else
+        for (ptrdiff_t i = 0; i < count; i++)
+            to[i] = value[i];
+#endif
+}
+
 /* Short rows, of which there are many: cheaper than a call of memcpy. */
-static inline void NAME(copy_row)(const REAL *from, REAL *to, ptrdiff_t count)
+INLINE void NAME(copy_row)(const REAL *from, REAL *to, ptrdiff_t count)
 {
     if (count < LANES) {
+#ifdef STORE_MASKED
+        STORE_MASKED(to, (1u << count) - 1, LOAD_MASKED((1u << count) - 1, from));
+#else
         for (ptrdiff_t i = 0; i < count; i++)
             to[i] = from[i];
+#endif
         return;
     }
     for (ptrdiff_t i = 0; i < count - LANES; i += LANES)
         NAME(store)(to + i, NAME(load)(from + i));
     NAME(store)(to + count - LANES, NAME(load)(from + count - LANES));
+}
+
+INLINE void NAME(zero_row)(REAL *to, ptrdiff_t count)
+{
+    for (ptrdiff_t i = 0; i < count; i += LANES)
+        NAME(store_part)(to + i, (NAME(vector)){0}, count - i);
+}
+
+/* Rows with zeros before and after what is copied. */
+static void NAME(copy_padded)(const REAL *from, ptrdiff_t from_step, ptrdiff_t rows, ptrdiff_t before, ptrdiff_t count,
+                              ptrdiff_t after, REAL *to, ptrdiff_t to_step)
+{
+    for (; rows > 0; rows--, from += from_step, to += to_step) {
+        NAME(zero_row)(to, before);
+        NAME(copy_row)(from, to + before, count);
+        NAME(zero_row)(to + before + count, after);
+    }
 }
 
 /* A tile of sums, held in registers while they run:
@@ -218,3 +253,5 @@ static void NAME(multiply_add)(ptrdiff_t steps, REAL *sums)
 #undef LANES
 #undef LOW
 #undef HIGH
+#undef STORE_MASKED
+#undef LOAD_MASKED

@@ -6,11 +6,13 @@ rolls down its rows (rolling_body.h). No sum is split, so the result does not de
 
 cdef extern from "microkernel.h":
     void float_roll_rows(
-        int K, int vecs, const float *source, Py_ssize_t in_step, const Py_ssize_t *at, Py_ssize_t points,
-        const float *weights, Py_ssize_t rows, float *out, Py_ssize_t out_step, Py_ssize_t count) nogil
+        int K, int vecs, int columns, const float *source, Py_ssize_t in_step, const Py_ssize_t *at,
+        const Py_ssize_t *points, const float *weights, Py_ssize_t rows, float *out, Py_ssize_t out_step,
+        Py_ssize_t count) nogil
     void double_roll_rows(
-        int K, int vecs, const double *source, Py_ssize_t in_step, const Py_ssize_t *at, Py_ssize_t points,
-        const double *weights, Py_ssize_t rows, double *out, Py_ssize_t out_step, Py_ssize_t count) nogil
+        int K, int vecs, int columns, const double *source, Py_ssize_t in_step, const Py_ssize_t *at,
+        const Py_ssize_t *points, const double *weights, Py_ssize_t rows, double *out, Py_ssize_t out_step,
+        Py_ssize_t count) nogil
 
 
 cdef class Planes:
@@ -18,21 +20,25 @@ cdef class Planes:
 
     cdef Window window
     cdef Blocks blocks
-    cdef Py_ssize_t channels, rolled, spacing, taps, out_first, out_plane, macs, own
+    cdef Py_ssize_t channels, columns, phases, taps, out_plane, out_row, macs, own
     cdef bint single
     cdef Py_ssize_t[3] out_step
+    cdef const Py_ssize_t[::1] phase_rolled, phase_spacing, phase_out, phase_count, phase_weight, column_point
     cdef const Py_ssize_t[::1] point_at, point_weight
 
     def __cinit__(self, plan):
         cdef int axis
         self.window, self.blocks = Window(plan.window), Blocks(plan)
-        self.channels, self.taps, self.out_first = plan.channels, plan.taps, plan.out_first
-        self.rolled, self.spacing = plan.rolled, plan.spacing
-        self.out_plane, self.macs, self.own = plan.out_plane, plan.macs, plan.own
+        self.channels, self.columns, self.taps = plan.channels, plan.columns, plan.taps
+        self.phases = len(plan.phase_out)
+        self.out_plane, self.out_row = plan.out[0] * plan.out[1] * plan.out[2], plan.out[2]
+        self.macs, self.own = plan.macs, plan.own
         self.single = plan.itemsize == sizeof(float)
         for axis in range(3):
             self.out_step[axis] = plan.out_step[axis]
-        self.point_at, self.point_weight = plan.point_at, plan.point_weight
+        self.phase_rolled, self.phase_spacing = plan.phase_rolled, plan.phase_spacing
+        self.phase_out, self.phase_count, self.phase_weight = plan.phase_out, plan.phase_count, plan.phase_weight
+        self.column_point, self.point_at, self.point_weight = plan.column_point, plan.point_at, plan.point_weight
 
     def run(self, source, weights, out, scratch, int threads):
         """Compute a pass: all its positions of `out`. `scratch` has the bytes that the plan says.
@@ -54,16 +60,16 @@ cdef int run_planes(
     Planes plan, const real *source, const real *weights, real *out, real *scratch, int threads
 ) except -1:
     cdef Py_ssize_t size = plan.own
-    cdef Py_ssize_t item, first = 0, last, items = plan.blocks.number() * plan.channels
+    cdef Py_ssize_t item, items = plan.blocks.number() * plan.channels
+    cdef Watch watch = watching(items, plan.macs)
     if not all_finite(weights, plan.channels * plan.taps, threads):
         return False
-    while first < items:
-        last = min(items, first + turn_of(items, plan.macs, threads))
-        with nogil:
-            for item in prange(first, last, num_threads=threads, schedule="dynamic"):
+    with nogil:
+        for item in prange(items, num_threads=threads, schedule="dynamic"):
+            if not watch.stopped:
                 roll_block(plan, source, weights, out, scratch + threadid() * size, item)
-        first = last
-        PyErr_CheckSignals()
+                look(&watch)
+    ended(&watch)
     return True
 
 
@@ -71,40 +77,54 @@ cdef void roll_block(
     Planes plan, const real *source, const real *weights, real *out, real *copy, Py_ssize_t item
 ) noexcept nogil:
     """One block of one plane."""
-    cdef Strides strides = plan.window.strides()
-    cdef real *spread = copy + strides.n
+    cdef real *spread = copy + plan.window.strides().n
     cdef Block block = plan.blocks.at(item // plan.channels)
-    cdef const Py_ssize_t *size = &block.size[0]
-    cdef Py_ssize_t channel = item % plan.channels, in_step = plan.spacing * plan.blocks.step[1] * strides.r
-    cdef Py_ssize_t vecs = 2 if size[2] * sizeof(real) >= 2 * VECTOR_BYTES else 1
-    cdef Py_ssize_t wide = vecs * VECTOR_BYTES // <Py_ssize_t> sizeof(real)
-    cdef Py_ssize_t i, h, residue, j
+    cdef Py_ssize_t channel = item % plan.channels, i, phase
     copy_rows(plan.window, source + block.n * plan.window.image, copy, &block.start[0], 1, channel)
     for i in range(plan.point_weight.shape[0]):
         spread[i] = weights[channel * plan.taps + plan.point_weight[i]]
-    out += (block.n * plan.channels + channel) * plan.out_plane + plan.out_first
-    out += block.first[0] * plan.out_step[0] + block.first[1] * plan.out_step[1] + block.first[2]
-    for h in range(size[0]):
-        for residue in range(min(plan.spacing, size[1])):
-            j = 0
-            while j < size[2]:
-                j = max(0, min(j, size[2] - wide))  # the last vectors overlap those before, to be whole ones
+    out += (block.n * plan.channels + channel) * plan.out_plane
+    for i in range(3):
+        out += block.first[i] * plan.out_step[i]
+    for phase in range(plan.phases):
+        roll_phase(plan, &block, phase, copy, spread, out)
+
+
+cdef void roll_phase(
+    Planes plan, const Block *block, Py_ssize_t phase, const real *copy, const real *spread, real *out
+) noexcept nogil:
+    """The outputs of one phase of the first two axes, in strips of a vector or two; strips overlap, to be whole ones."""
+    cdef Strides strides = plan.window.strides()
+    cdef const Py_ssize_t *step = &plan.blocks.step[0]
+    cdef Py_ssize_t spacing = plan.phase_spacing[phase], lanes = VECTOR_BYTES // <Py_ssize_t> sizeof(real)
+    cdef Py_ssize_t depth = min(block.size[0], plan.phase_count[3 * phase] - block.first[0])
+    cdef Py_ssize_t height = min(block.size[1], plan.phase_count[3 * phase + 1] - block.first[1])
+    cdef Py_ssize_t width = block.size[2], outputs, q, residue, cell, vecs, wide
+    outputs = min(width * plan.columns, plan.out_row - block.first[2] * plan.columns)
+    vecs = 2 if outputs > lanes or plan.columns > 1 else 1
+    wide = vecs * lanes // plan.columns
+    out += plan.phase_out[phase]
+    for q in range(depth):
+        for residue in range(min(spacing, height)):
+            cell = 0
+            while cell < width:
+                cell = max(0, min(cell, width - wide))
                 roll_rows(
-                    plan.rolled, vecs,
-                    copy + h * plan.blocks.step[0] * strides.q + residue * plan.blocks.step[1] * strides.r + j, in_step,
-                    &plan.point_at[0], plan.point_at.shape[0], spread,
-                    (size[1] - residue + plan.spacing - 1) // plan.spacing,
-                    out + h * plan.out_step[0] + residue * plan.out_step[1] + j,
-                    plan.spacing * plan.out_step[1], min(size[2] - j, wide),
+                    plan.phase_rolled[phase], vecs, plan.columns,
+                    copy + q * step[0] * strides.q + residue * step[1] * strides.r + cell,
+                    spacing * step[1] * strides.r, &plan.point_at[0], &plan.column_point[phase * plan.columns],
+                    spread + plan.phase_weight[phase], (height - residue + spacing - 1) // spacing,
+                    out + q * plan.out_step[0] + residue * plan.out_step[1] + cell * plan.columns,
+                    spacing * plan.out_step[1], min(outputs - cell * plan.columns, vecs * lanes),
                 )
-                j += wide
+                cell += wide
 
 
 cdef inline void roll_rows(
-    int K, int vecs, const real *source, Py_ssize_t in_step, const Py_ssize_t *at, Py_ssize_t points,
-    const real *weights, Py_ssize_t rows, real *out, Py_ssize_t out_step, Py_ssize_t count,
+    int K, int vecs, int columns, const real *source, Py_ssize_t in_step, const Py_ssize_t *at,
+    const Py_ssize_t *points, const real *weights, Py_ssize_t rows, real *out, Py_ssize_t out_step, Py_ssize_t count,
 ) noexcept nogil:
     if real is float:
-        float_roll_rows(K, vecs, source, in_step, at, points, weights, rows, out, out_step, count)
+        float_roll_rows(K, vecs, columns, source, in_step, at, points, weights, rows, out, out_step, count)
     else:
-        double_roll_rows(K, vecs, source, in_step, at, points, weights, rows, out, out_step, count)
+        double_roll_rows(K, vecs, columns, source, in_step, at, points, weights, rows, out, out_step, count)

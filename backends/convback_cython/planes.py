@@ -1,7 +1,11 @@
-"""Plans y and dx of depthwise layers whose rows are read without a step: plane by plane, with vectors along the rows.
+"""Plans y and dx of depthwise layers plane by plane, with vectors along the rows.
 
-The passes are those of axes.py. Taps of the second axis, where they are few and evenly spaced, *roll*: what
-neighbouring output rows have in common is loaded once. All others are *points*, each with its place in the window.
+A position is a *cell* of outputs: one output of y, and of dx one of each phase (axes.py). Phases of the last axis are
+columns: their vectors are interleaved as they are written. Those of the other axes are done one after another, on one
+copy of the inputs.
+
+Taps of the second axis, where they are few and evenly spaced, *roll*: what neighbouring output rows have in common is
+loaded once. All others are *points*, each with its place in the window.
 """
 
 from __future__ import annotations
@@ -14,6 +18,9 @@ from convback import ConvGeometry
 from convback_cython.axes import Axis, axis_of, phases
 from convback_cython.planning import Indices, Triple, Window, block, in_lines, indices, triple
 
+# Vectors that are interleaved.
+MOST_COLUMNS = 2
+
 
 @dataclass(frozen=True)
 class Planes:
@@ -24,15 +31,19 @@ class Planes:
     channels: int
     taps: int  # of a filter
     macs: int
-    rolled: int  # taps that roll; 1 means none
-    spacing: int  # rows between these
+    columns: int
     block: tuple[int, int, int, int]
     count: Triple
     step: Triple
     origin: Triple
-    out_plane: int
-    out_first: int
-    out_step: Triple
+    out: Triple
+    out_step: Triple  # between cells
+    phase_rolled: Indices  # taps that roll; 1 means none
+    phase_spacing: Indices  # rows between these
+    phase_out: Indices  # of the first output in a cell
+    phase_count: Indices  # [phase, axis]
+    phase_weight: Indices  # where its weights begin
+    column_point: Indices  # [phase, column]: its first point; and the number of points
     point_at: Indices  # place in the window
     point_weight: Indices  # [point, rolled]: tap of the filter
     itemsize: int
@@ -40,7 +51,9 @@ class Planes:
     @property
     def outputs(self) -> int:
         """How many it writes."""
-        return self.N * self.channels * math.prod(self.count)
+        counts = self.phase_count.reshape(-1, 3)
+        rows = int((counts[:, 0] * counts[:, 1]).sum())
+        return self.N * self.channels * rows * self.out[2]
 
     @property
     def own(self) -> int:
@@ -51,44 +64,49 @@ class Planes:
         return threads * self.own * self.itemsize
 
 
-def suitable(geom: ConvGeometry) -> bool:
-    """Whether planes do better than lanes: one filter a channel, no step along the rows, and rows that roll."""
-    return geom.groups == geom.C == geom.F and geom.rank > 1 and geom.stride[-1] == 1 and geom.kernel[-2] > 1
+def suitable(op: str, geom: ConvGeometry) -> bool:
+    """Whether planes do better than lanes: one filter a channel, rows without gaps, and taps that roll."""
+    step = geom.stride[-1]
+    whole_rows = step == 1 or (op == "dx" and step <= MOST_COLUMNS)
+    return geom.groups == geom.C == geom.F and geom.rank > 1 and whole_rows and geom.kernel[-2] > 1
 
 
 def passes(op: str, geom: ConvGeometry, itemsize: int, vector_bytes: int, most_rolled: int) -> list[Planes]:
-    """The passes that compute y or dx; outputs that none of them writes are zero."""
+    """The pass that computes y or dx, if there are any taps; outputs that it does not write are zero."""
     geom = geom.as3d()
     out = triple(geom.y_spatial if op == "y" else geom.x_spatial)
-    blocks = (1, 1, 1) if op == "y" else geom.stride
-    axes = [
-        [axis_of(op, geom, a, blocks[a], range(p, p + 1)) for p in phases(geom, a, blocks[a], out[a])] for a in range(3)
-    ]
-    return [_planned(op, geom, d, h, w, itemsize, vector_bytes, most_rolled) for d, h, w in product(*axes)]
+    cell = (1, 1, 1) if op == "y" else triple(geom.stride)
+    depths, heights = (
+        [axis_of(op, geom, a, cell[a], range(p, p + 1)) for p in phases(geom, a, cell[a], out[a])] for a in range(2)
+    )
+    columns = [axis_of(op, geom, 2, cell[2], range(p, p + 1)) for p in range(cell[2])]
+    if not (depths and heights and any(column.offsets for column in columns)):
+        return []
+    return [_planned(op, geom, depths, heights, columns, itemsize, vector_bytes // itemsize, most_rolled)]
 
 
 def _planned(
     op: str,
     geom: ConvGeometry,
-    depth: Axis,
-    height: Axis,
-    width: Axis,
+    depths: list[Axis],
+    heights: list[Axis],
+    columns: list[Axis],
     itemsize: int,
-    vector_bytes: int,
+    vector: int,
     most_rolled: int,
 ) -> Planes:
-    axes = (depth, height, width)
+    axes = (depths, heights, columns)
     out, source = triple(geom.y_spatial), triple(geom.x_spatial)
     if op == "dx":
         out, source = source, out
-    rolled, spacing = rolling(height, most_rolled)
-    origin = triple(axis.offsets[0] for axis in axes)
-    reach = triple(axis.offsets[-1] - axis.offsets[0] + 1 for axis in axes)
-    step, count = triple(axis.step for axis in axes), triple(axis.counts[0] for axis in axes)
-    vector = vector_bytes // itemsize
+    offsets = [sorted(set().union(*(axis.offsets for axis in phases))) for phases in axes]
+    origin, reach = triple(o[0] for o in offsets), triple(o[-1] - o[0] + 1 for o in offsets)
+    count = triple(max(axis.counts[0] for axis in phases) for phases in axes)
+    step, cell = triple(phases[0].step for phases in axes), triple(phases[0].block for phases in axes)
+    vectors = (vector, 2 * vector) if len(columns) == 1 else (vector,)
 
     def size(count: Triple) -> Triple:
-        wide = (count[0], count[1], max(count[2], vector))
+        wide = (count[0], count[1], max(count[2], next((v for v in vectors if v >= count[2]), count[2])))
         return triple((n - 1) * s + r for n, s, r in zip(wide, step, reach, strict=True))
 
     blocks = block(1, count, reach, lambda count: math.prod(size(count)) * itemsize, own=True)
@@ -96,21 +114,29 @@ def _planned(
         extent=source, size=size(blocks[1:]), channels=geom.C, groups=geom.groups, depth=1, lanes=1, units=1,
         copied=True,
     )  # fmt: skip
-    rows = range(len(height.offsets))
-    turns = [rows] if rolled > 1 else [range(k, k + 1) for k in rows]  # taps that a point has in turn
-    at, weight = [], []
-    for m, turn, l in product(range(len(depth.offsets)), turns, range(len(width.offsets))):
-        places = (depth.offsets[m], height.offsets[turn[0]], width.offsets[l])
-        q, r, s = (place - start for place, start in zip(places, origin, strict=True))
-        at.append((q * window.size[1] + r) * window.size[2] + s)
-        taps = ((depth.taps[0][m], height.taps[0][k], width.taps[0][l]) for k in turn)
-        weight += [(m * geom.kernel[1] + k) * geom.kernel[2] + l for m, k, l in taps]
+    rolls, outs, counts, weights_from, points_from, at, weight = [], [], [], [], [0], [], []
+    for depth, height in product(depths, heights):
+        rolls.append(rolling(height, most_rolled))
+        outs.append((depth.phases[0] * out[1] + height.phases[0]) * out[2])
+        counts.append((depth.counts[0], height.counts[0], count[2]))
+        weights_from.append(len(weight))
+        rows = range(len(height.offsets))
+        turns = [rows] if rolls[-1][0] > 1 else [range(k, k + 1) for k in rows]  # taps that a point has in turn
+        for width in columns:
+            for m, turn, l in product(range(len(depth.offsets)), turns, range(len(width.offsets))):
+                places = (depth.offsets[m], height.offsets[turn[0]], width.offsets[l])
+                q, r, s = (place - start for place, start in zip(places, origin, strict=True))
+                at.append((q * window.size[1] + r) * window.size[2] + s)
+                taps = ((depth.taps[0][m], height.taps[0][k], width.taps[0][l]) for k in turn)
+                weight += [(m * geom.kernel[1] + k) * geom.kernel[2] + l for m, k, l in taps]
+            points_from.append(len(at))
     return Planes(
-        window=window, N=geom.N, channels=geom.C, taps=math.prod(geom.kernel), macs=geom.macs, rolled=rolled,
-        spacing=spacing, block=blocks, count=count, step=step, origin=origin, out_plane=math.prod(out),
-        out_first=(depth.phases[0] * out[1] + height.phases[0]) * out[2] + width.phases[0],
-        out_step=(depth.block * out[1] * out[2], height.block * out[2], 1),
-        point_at=indices(at), point_weight=indices(weight), itemsize=itemsize,
+        window=window, N=geom.N, channels=geom.C, taps=math.prod(geom.kernel), macs=geom.macs, columns=len(columns),
+        block=blocks, count=count, step=step, origin=origin, out=out,
+        out_step=(cell[0] * out[1] * out[2], cell[1] * out[2], cell[2]),
+        phase_rolled=indices([taps for taps, _ in rolls]), phase_spacing=indices([rows for _, rows in rolls]),
+        phase_out=indices(outs), phase_count=indices(counts).ravel(), phase_weight=indices(weights_from),
+        column_point=indices(points_from), point_at=indices(at), point_weight=indices(weight), itemsize=itemsize,
     )  # fmt: skip
 
 

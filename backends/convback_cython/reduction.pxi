@@ -69,30 +69,32 @@ cdef int run_reduction(
     cdef real *packed = sums + plan.parts * plan.chunk * plan.rows * plan.slots
     cdef real *copy = packed + copies * dy_size
     cdef segment *segments = <segment *> (copy + copies * x_size)
-    cdef Py_ssize_t block, item, items, first, last
+    cdef Py_ssize_t block, item, items
     cdef Work work
+    cdef Watch watch
     work.panel = 0
     while work.panel < plan.panels:
         work.panels = min(plan.chunk, plan.panels - work.panel)
         if window.lanes > 1:
             items = plan.panel_group[work.panel + work.panels - 1] - plan.panel_group[work.panel] + 1
             items *= plan.parts
-            first = 0
-            while first < items:
-                last = min(items, first + turn_of(items, plan.macs, threads))
-                with nogil:
-                    for item in prange(first, last, num_threads=threads, schedule="dynamic"):
+            watch = watching(items, plan.macs)
+            with nogil:
+                for item in prange(items, num_threads=threads, schedule="dynamic"):
+                    if not watch.stopped:
                         sum_part(
                             plan, &work, dy, x, packed + threadid() * dy_size, copy + threadid() * x_size, sums,
                             segments + threadid() * in_lines(rows), item // plan.parts, item % plan.parts)
-                first = last
-                PyErr_CheckSignals()
+                        look(&watch)
         else:
-            for block in range(plan.blocks.number()):
-                with nogil:
-                    work.block = plan.blocks.at(block)
-                    sum_block(plan, &work, dy, x, packed, copy, sums, segments, rows, block > 0, threads)
-                PyErr_CheckSignals()
+            watch = watching(plan.blocks.number(), plan.macs)
+            with nogil:
+                for block in range(plan.blocks.number()):
+                    if not watch.stopped:
+                        work.block = plan.blocks.at(block)
+                        sum_block(plan, &work, dy, x, packed, copy, sums, segments, rows, block > 0, threads)
+                        look(&watch)
+        ended(&watch)
         with nogil:
             for item in prange(work.panels * plan.tiles, num_threads=threads, schedule="static"):
                 add_parts(plan, &work, sums, out, item // plan.tiles, item % plan.tiles)

@@ -69,7 +69,7 @@ class Tiled:
         if op == "dw":
             return [reduction.reduction(geom, *vector, _kernels.tile_rows, self.lanes)], False
         passes: list[Pass] = []
-        if self.lanes and planes.suitable(geom):
+        if self.lanes and planes.suitable(op, geom):
             passes += planes.passes(op, geom, *vector, _kernels.most_rolled)
         else:
             passes += gather.passes(op, geom, *vector, self.lanes)

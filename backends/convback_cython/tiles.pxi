@@ -24,8 +24,12 @@ cdef extern from "microkernel.h":
         Py_ssize_t sums_step, int add) nogil
     void float_put_strip(Py_ssize_t count, int vecs, const float *sums, float *out, const Py_ssize_t *to) nogil
     void double_put_strip(Py_ssize_t count, int vecs, const double *sums, double *out, const Py_ssize_t *to) nogil
-    void float_copy_row(const float *source, float *to, Py_ssize_t count) nogil
-    void double_copy_row(const double *source, double *to, Py_ssize_t count) nogil
+    void float_copy_padded(
+        const float *source, Py_ssize_t from_step, Py_ssize_t rows, Py_ssize_t before, Py_ssize_t count,
+        Py_ssize_t after, float *to, Py_ssize_t to_step) nogil
+    void double_copy_padded(
+        const double *source, Py_ssize_t from_step, Py_ssize_t rows, Py_ssize_t before, Py_ssize_t count,
+        Py_ssize_t after, double *to, Py_ssize_t to_step) nogil
     void float_interleave(
         const float *source, Py_ssize_t from_step, Py_ssize_t filled, Py_ssize_t count, const float *end, float *to,
         Py_ssize_t to_step) nogil
@@ -62,11 +66,6 @@ cdef inline Py_ssize_t in_lines(Py_ssize_t numbers) noexcept nogil:
     return (numbers + 31) // 32 * 32 + 32
 
 
-cdef inline Py_ssize_t turn_of(Py_ssize_t items, Py_ssize_t macs, int threads) noexcept nogil:
-    """How many of the equal items of a problem come between two looks for Ctrl-C: those of some 10 milliseconds."""
-    return max(threads, <Py_ssize_t> (items * (5e8 / macs)))
-
-
 cdef inline void sum_tile(
     int rows, int vecs, int lanes, const real *a, const Py_ssize_t *at, Py_ssize_t a_step, const real *b,
     Py_ssize_t b_step, const segment *segments, Py_ssize_t count, Py_ssize_t depth, real *sums, Py_ssize_t sums_step,
@@ -88,11 +87,15 @@ cdef inline void put_strip(
         double_put_strip(count, vecs, sums, out, to)
 
 
-cdef inline void copy_numbers(const real *source, real *to, Py_ssize_t count) noexcept nogil:
+cdef inline void copy_padded(
+    const real *source, Py_ssize_t from_step, Py_ssize_t rows, Py_ssize_t before, Py_ssize_t count, Py_ssize_t after,
+    real *to, Py_ssize_t to_step,
+) noexcept nogil:
+    """Rows with zeros before and after what is copied."""
     if real is float:
-        float_copy_row(source, to, count)
+        float_copy_padded(source, from_step, rows, before, count, after, to, to_step)
     else:
-        double_copy_row(source, to, count)
+        double_copy_padded(source, from_step, rows, before, count, after, to, to_step)
 
 
 cdef inline void interleave(

@@ -4,7 +4,7 @@ A *unit* is what a kernel takes at once of one position: one channel, or, with l
 in memory as [image, q, r, unit, s, lane].
 """
 
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy
 
 cdef struct Strides:
     Py_ssize_t n, q, r, u, s
@@ -97,31 +97,33 @@ cdef void copy_plane(
     Py_ssize_t source_unit,
 ) noexcept nogil:
     """Copy the rows of one unit at one depth, which are neighbours in memory; zeros where they lie outside."""
-    cdef Py_ssize_t lanes = window.lanes, row = window.size[2] * lanes, R = window.size[1]
+    cdef Py_ssize_t lanes = window.lanes, row = window.size[2] * lanes, step = window.units * row
+    cdef Py_ssize_t R = window.size[1] if 0 <= start[0] + q < window.extent[0] else 0
+    cdef Py_ssize_t first_row = min(max(-start[1], 0), R), last_row = min(max(window.extent[1] - start[1], first_row), R)
     cdef Py_ssize_t first = min(max(-start[2], 0), window.size[2])
     cdef Py_ssize_t last = min(max(window.extent[2] - start[2], first), window.size[2])
-    cdef Py_ssize_t channel = source_unit, filled = 1, r, i
+    cdef Py_ssize_t channel = source_unit, filled = 1, r
     cdef const real *end
     source += n * window.image
     end = source + window.image
     if lanes > 1:
         channel = source_unit // window.depth * lanes * window.depth + source_unit % window.depth
         filled = min(lanes, window.groups - source_unit // window.depth * lanes)
-    source += channel * window.channel + (start[0] + q) * window.extent[1] * window.extent[2] + start[2] + first
-    copy += ((n * window.size[0] + q) * R * window.units + unit) * row
-    for r in range(start[1], start[1] + R):
-        if not (0 <= start[0] + q < window.extent[0] and 0 <= r < window.extent[1]):
-            memset(copy, 0, row * sizeof(real))
-        else:
-            for i in range(first * lanes):
-                copy[i] = 0
-            for i in range(last * lanes, row):
-                copy[i] = 0
-            if lanes == 1:
-                copy_numbers(source + r * window.extent[2], copy + first, last - first)
-            else:
-                interleave(
-                    source + r * window.extent[2], window.depth * window.channel, filled, last - first, end,
-                    copy + first * lanes, lanes,
-                )
-        copy += window.units * row
+    source += channel * window.channel + ((start[0] + q) * window.extent[1] + start[1]) * window.extent[2] + start[2]
+    copy += ((n * window.size[0] + q) * window.size[1] * window.units + unit) * row
+    copy_padded(source, 0, first_row, row, 0, 0, copy, step)
+    copy_padded(source, 0, window.size[1] - last_row, row, 0, 0, copy + last_row * step, step)
+    if lanes == 1:
+        copy_padded(
+            source + first_row * window.extent[2] + first, window.extent[2], last_row - first_row, first, last - first,
+            row - last, copy + first_row * step, step,
+        )
+        return
+    copy_padded(source, 0, last_row - first_row, first * lanes, 0, 0, copy + first_row * step, step)
+    copy_padded(
+        source, 0, last_row - first_row, row - last * lanes, 0, 0, copy + first_row * step + last * lanes, step)
+    for r in range(first_row, last_row):
+        interleave(
+            source + r * window.extent[2] + first, window.depth * window.channel, filled, last - first, end,
+            copy + r * step + first * lanes, lanes,
+        )
