@@ -88,6 +88,9 @@ INLINE void NAME(tile)(const int rows, const int vecs, const int lanes, const RE
         const REAL *b_k = b + segments[s].b * b_step;
         for (ptrdiff_t k = 0; k < depth; k++, a_k += a_step, b_k += b_step) {
             NAME(vector) b_v[2];
+            if (!lanes) /* b comes from the second-level cache, once for each tile */
+                for (int v = 0; v < vecs; v++)
+                    __builtin_prefetch(b_k + PREFETCHED * b_step + v * LANES);
             for (int v = 0; v < vecs; v++)
                 b_v[v] = NAME(load)(b_k + v * LANES);
             UNROLLED for (int i = 0; i < rows; i++) {
