@@ -61,11 +61,12 @@ cdef int run_planes(
 ) except -1:
     cdef Py_ssize_t size = plan.own
     cdef Py_ssize_t item, items = plan.blocks.number() * plan.channels
+    cdef Py_ssize_t turn = max(1, min(16, items // (8 * threads)))  # neighbours in memory are left to one thread
     cdef Watch watch = watching(items, plan.macs)
     if not all_finite(weights, plan.channels * plan.taps, threads):
         return False
     with nogil:
-        for item in prange(items, num_threads=threads, schedule="dynamic"):
+        for item in prange(items, num_threads=threads, schedule="dynamic", chunksize=turn):
             if not watch.stopped:
                 roll_block(plan, source, weights, out, scratch + threadid() * size, item)
                 look(&watch)

@@ -7,13 +7,19 @@ cdef extern from "Python.h":
 
 
 cdef struct Watch:
-    Py_ssize_t every, since  # items of the thread that looks
     bint stopped  # then an exception is set, and what is left of the work is skipped
+    Py_ssize_t every  # items of the thread that looks, from one time to the next
+    char[128] apart  # in a line of cache of its own, as the others read the line of `stopped`:
+    Py_ssize_t since  # items since it looked
+    char[128] behind
 
 
 cdef inline Watch watching(Py_ssize_t items, Py_ssize_t macs) noexcept nogil:
     """Of the equal items of a problem."""
-    return Watch(every=max(1, <Py_ssize_t> (items * (5e8 / max(macs, 1)))), since=0, stopped=False)
+    cdef Watch watch
+    watch.stopped, watch.since = False, 0
+    watch.every = max(1, <Py_ssize_t> (items * (5e8 / max(macs, 1))))
+    return watch
 
 
 cdef inline void look(Watch *watch) noexcept nogil:
