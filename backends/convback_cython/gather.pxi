@@ -61,7 +61,8 @@ cdef class Gather:
 
 cdef struct Region:
     Block block
-    Py_ssize_t strips, in_row  # of an image; of a row, or 0 where strips run on from row to row
+    Py_ssize_t strips, runs  # of an image
+    Py_ssize_t run, tiles, in_run  # of a run: its positions, tiles and strips
     Py_ssize_t panel, panels, shares
 
 

@@ -2,16 +2,19 @@
 
 
 cdef void divide_into_strips(Gather plan, Region *region) noexcept nogil:
-    """Strips keep to rows where their tiles get long enough: all positions of a row have the same taps."""
+    """Runs of positions in tiles of nearly one length, and these in strips.
+
+    A run is a row where its tiles get long enough, as all positions of a row have the same taps; else it is the block.
+    """
     cdef const Py_ssize_t *size = &region.block.size[0]
-    cdef Py_ssize_t tiles = (size[2] + TILE_ROWS - 1) // TILE_ROWS
-    cdef Py_ssize_t strip = STRIP // plan.columns
-    if 4 * size[2] >= 3 * tiles * TILE_ROWS:
-        region.in_row = (size[2] + strip - 1) // strip
-        region.strips = size[0] * size[1] * region.in_row
-    else:
-        region.in_row = 0
-        region.strips = (size[0] * size[1] * size[2] + strip - 1) // strip
+    cdef Py_ssize_t most = max(1, STRIP // TILE_ROWS // plan.columns)
+    region.run, region.runs = size[2], size[0] * size[1]
+    region.tiles = (region.run + TILE_ROWS - 1) // TILE_ROWS
+    if 4 * region.run < 3 * region.tiles * TILE_ROWS:
+        region.run, region.runs = region.run * region.runs, 1
+        region.tiles = (region.run + TILE_ROWS - 1) // TILE_ROWS
+    region.in_run = (region.tiles + most - 1) // most
+    region.strips = region.runs * region.in_run
 
 
 cdef struct Run:
@@ -71,11 +74,9 @@ cdef void gather_strip(
 
 
 cdef inline Py_ssize_t strip_start(const Region *region, Py_ssize_t strip) noexcept nogil:
-    """The first position of a strip, counted through the block."""
-    cdef Py_ssize_t size = region.block.size[2]
-    if region.in_row:
-        return strip // region.in_row * size + strip % region.in_row * size // region.in_row
-    return strip * (region.block.size[0] * region.block.size[1] * size) // region.strips
+    """The first position of a strip, counted through the block; strips begin where tiles do."""
+    cdef Py_ssize_t tile = strip % region.in_run * region.tiles // region.in_run
+    return strip // region.in_run * region.run + tile * region.run // region.tiles
 
 
 cdef inline void position_of(const Region *region, Py_ssize_t position, Py_ssize_t *t) noexcept nogil:
