@@ -56,6 +56,25 @@ def test_rows_of_any_width_and_stride(backend, groups, width, stride):
     np.testing.assert_array_equal(convback.dx(dy, w, geom.x_shape, **layer, backend=backend), expected)
 
 
+@pytest.mark.parametrize("width", [1, 2, 7, 15, 16, 17, 28, 31, 33, 40, 70])
+@pytest.mark.parametrize(("kernel", "dilation"), [((3, 3), 1), ((2, 4), (3, 1)), ((9, 2), 1), ((2, 2, 3), (1, 2, 2))])
+@pytest.mark.parametrize("stride", [1, 2, 3])
+def test_depthwise_rows(width, kernel, dilation, stride):
+    """Vectors along rows that they do not fill, and with a stride of 2 the two phases of a row, interleaved."""
+    rng = np.random.default_rng(0)
+    layer = {"stride": stride, "padding": 4, "dilation": dilation, "groups": 3}
+    spatial = (5, 8, width)[-len(kernel) :]
+    w = rng.integers(-9, 10, (3, 1, *kernel)).astype("f8")
+    x = rng.integers(-9, 10, (2, 3, *spatial)).astype("f8")
+    geom = convback.ConvGeometry(x.shape, w.shape, **layer)
+    dy = rng.integers(-9, 10, geom.y_shape).astype("f8")
+    for function, operands in ((convback.conv, (x, w)), (convback.dx, (dy, w, x.shape))):
+        expected = function(*operands, **layer, backend="einsum")
+        for dtype in ("f4", "f8"):
+            given = [a.astype(dtype) if isinstance(a, np.ndarray) else a for a in operands]
+            np.testing.assert_array_equal(function(*given, **layer, backend="depthwise"), expected)
+
+
 @pytest.mark.parametrize("backend", TILED)
 @pytest.mark.parametrize("op", ["y", "dx", "dw"])
 def test_scratch_memory_is_bounded_and_does_not_grow_with_the_batch(backend, op, dtype):

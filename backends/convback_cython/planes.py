@@ -114,7 +114,9 @@ def _planned(
         extent=source, size=size(blocks[1:]), channels=geom.C, groups=geom.groups, depth=1, lanes=1, units=1,
         copied=True,
     )  # fmt: skip
-    rolls, outs, counts, weights_from, points_from, at, weight = [], [], [], [], [0], [], []
+    rolls, outs, counts, weights_from, points_from = [], [], [], [], [0]
+    at: list[int] = []
+    weight: list[int] = []
     for depth, height in product(depths, heights):
         rolls.append(rolling(height, most_rolled))
         outs.append((depth.phases[0] * out[1] + height.phases[0]) * out[2])
