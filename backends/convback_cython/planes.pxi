@@ -94,7 +94,7 @@ cdef void roll_block(
 cdef void roll_phase(
     Planes plan, const Block *block, Py_ssize_t phase, const real *copy, const real *spread, real *out
 ) noexcept nogil:
-    """The outputs of one phase of the first two axes, in strips of a vector or two; strips overlap, to be whole ones."""
+    """The outputs of one phase of the first two axes, in strips of a vector or two; the last overlaps, to be whole."""
     cdef Strides strides = plan.window.strides()
     cdef const Py_ssize_t *step = &plan.blocks.step[0]
     cdef Py_ssize_t spacing = plan.phase_spacing[phase], lanes = VECTOR_BYTES // <Py_ssize_t> sizeof(real)

@@ -99,7 +99,8 @@ cdef void copy_plane(
     """Copy the rows of one unit at one depth, which are neighbours in memory; zeros where they lie outside."""
     cdef Py_ssize_t lanes = window.lanes, row = window.size[2] * lanes, step = window.units * row
     cdef Py_ssize_t R = window.size[1] if 0 <= start[0] + q < window.extent[0] else 0
-    cdef Py_ssize_t first_row = min(max(-start[1], 0), R), last_row = min(max(window.extent[1] - start[1], first_row), R)
+    cdef Py_ssize_t first_row = min(max(-start[1], 0), R)
+    cdef Py_ssize_t last_row = min(max(window.extent[1] - start[1], first_row), R)
     cdef Py_ssize_t first = min(max(-start[2], 0), window.size[2])
     cdef Py_ssize_t last = min(max(window.extent[2] - start[2], first), window.size[2])
     cdef Py_ssize_t channel = source_unit, filled = 1, r
