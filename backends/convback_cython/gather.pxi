@@ -61,7 +61,7 @@ cdef class Gather:
 
 cdef struct Region:
     Block block
-    Py_ssize_t strips, runs  # of an image
+    Py_ssize_t strips  # of an image
     Py_ssize_t run, tiles, in_run  # of a run: its positions, tiles and strips
     Py_ssize_t panel, panels, shares
 

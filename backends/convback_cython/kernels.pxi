@@ -1,6 +1,6 @@
 """Every kernel, in the order of reading. Compiled once for each instruction set, by the files _kernels_*.pyx."""
 
-from cython.parallel cimport prange
+from cython.parallel cimport prange, threadid
 
 ctypedef fused real:
     float

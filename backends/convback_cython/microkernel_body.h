@@ -51,6 +51,12 @@ INLINE void NAME(zero_row)(REAL *to, ptrdiff_t count)
         NAME(store_part)(to + i, (NAME(vector)){0}, count - i);
 }
 
+static void NAME(zero_rows)(REAL *to, ptrdiff_t to_step, ptrdiff_t rows, ptrdiff_t count)
+{
+    for (; rows > 0; rows--, to += to_step)
+        NAME(zero_row)(to, count);
+}
+
 /* Rows with zeros before and after what is copied. */
 static void NAME(copy_padded)(const REAL *from, ptrdiff_t from_step, ptrdiff_t rows, ptrdiff_t before, ptrdiff_t count,
                               ptrdiff_t after, REAL *to, ptrdiff_t to_step)

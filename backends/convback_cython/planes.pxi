@@ -98,8 +98,8 @@ cdef void roll_phase(
     cdef Strides strides = plan.window.strides()
     cdef const Py_ssize_t *step = &plan.blocks.step[0]
     cdef Py_ssize_t spacing = plan.phase_spacing[phase], lanes = VECTOR_BYTES // <Py_ssize_t> sizeof(real)
-    cdef Py_ssize_t depth = min(block.size[0], plan.phase_count[3 * phase] - block.first[0])
-    cdef Py_ssize_t height = min(block.size[1], plan.phase_count[3 * phase + 1] - block.first[1])
+    cdef Py_ssize_t depth = min(block.size[0], plan.phase_count[2 * phase] - block.first[0])
+    cdef Py_ssize_t height = min(block.size[1], plan.phase_count[2 * phase + 1] - block.first[1])
     cdef Py_ssize_t width = block.size[2], outputs, q, residue, cell, vecs, wide
     outputs = min(width * plan.columns, plan.out_row - block.first[2] * plan.columns)
     vecs = 2 if outputs > lanes or plan.columns > 1 else 1

@@ -11,6 +11,7 @@ loaded once. All others are *points*, each with its place in the window.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise, product
 
@@ -18,8 +19,8 @@ from convback import ConvGeometry
 from convback_cython.axes import Axis, axis_of, phases
 from convback_cython.planning import Indices, Triple, Window, block, in_lines, indices, triple
 
-# Vectors that are interleaved.
-MOST_COLUMNS = 2
+# Vectors that can be interleaved.
+INTERLEAVED = 2
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Planes:
     phase_rolled: Indices  # taps that roll; 1 means none
     phase_spacing: Indices  # rows between these
     phase_out: Indices  # of the first output in a cell
-    phase_count: Indices  # [phase, axis]
+    phase_count: Indices  # [phase, axis], of the first two axes
     phase_weight: Indices  # where its weights begin
     column_point: Indices  # [phase, column]: its first point; and the number of points
     point_at: Indices  # place in the window
@@ -51,8 +52,7 @@ class Planes:
     @property
     def outputs(self) -> int:
         """How many it writes."""
-        counts = self.phase_count.reshape(-1, 3)
-        rows = int((counts[:, 0] * counts[:, 1]).sum())
+        rows = int(self.phase_count.reshape(-1, 2).prod(axis=1).sum())
         return self.N * self.channels * rows * self.out[2]
 
     @property
@@ -67,7 +67,7 @@ class Planes:
 def suitable(op: str, geom: ConvGeometry) -> bool:
     """Whether planes do better than lanes: one filter a channel, rows without gaps, and taps that roll."""
     step = geom.stride[-1]
-    whole_rows = step == 1 or (op == "dx" and step <= MOST_COLUMNS)
+    whole_rows = step == 1 or (op == "dx" and step <= INTERLEAVED)
     return geom.groups == geom.C == geom.F and geom.rank > 1 and whole_rows and geom.kernel[-2] > 1
 
 
@@ -120,16 +120,12 @@ def _planned(
     for depth, height in product(depths, heights):
         rolls.append(rolling(height, most_rolled))
         outs.append((depth.phases[0] * out[1] + height.phases[0]) * out[2])
-        counts.append((depth.counts[0], height.counts[0], count[2]))
+        counts.append((depth.counts[0], height.counts[0]))
         weights_from.append(len(weight))
-        rows = range(len(height.offsets))
-        turns = [rows] if rolls[-1][0] > 1 else [range(k, k + 1) for k in rows]  # taps that a point has in turn
         for width in columns:
-            for m, turn, l in product(range(len(depth.offsets)), turns, range(len(width.offsets))):
-                places = (depth.offsets[m], height.offsets[turn[0]], width.offsets[l])
-                q, r, s = (place - start for place, start in zip(places, origin, strict=True))
+            for place, taps in _points(depth, height, width, rolls[-1][0] > 1):
+                q, r, s = (position - start for position, start in zip(place, origin, strict=True))
                 at.append((q * window.size[1] + r) * window.size[2] + s)
-                taps = ((depth.taps[0][m], height.taps[0][k], width.taps[0][l]) for k in turn)
                 weight += [(m * geom.kernel[1] + k) * geom.kernel[2] + l for m, k, l in taps]
             points_from.append(len(at))
     return Planes(
@@ -140,6 +136,15 @@ def _planned(
         phase_out=indices(outs), phase_count=indices(counts).ravel(), phase_weight=indices(weights_from),
         column_point=indices(points_from), point_at=indices(at), point_weight=indices(weight), itemsize=itemsize,
     )  # fmt: skip
+
+
+def _points(depth: Axis, height: Axis, width: Axis, rolls: bool) -> Iterator[tuple[Triple, list[Triple]]]:
+    """Where each point of one phase reads at position 0, and its taps, of which those that roll come in turn."""
+    rows = range(len(height.offsets))
+    turns = [rows] if rolls else [range(k, k + 1) for k in rows]
+    for m, turn, l in product(range(len(depth.offsets)), turns, range(len(width.offsets))):
+        place = (depth.offsets[m], height.offsets[turn[0]], width.offsets[l])
+        yield place, [(depth.taps[0][m], height.taps[0][k], width.taps[0][l]) for k in turn]
 
 
 def rolling(height: Axis, most: int) -> tuple[int, int]:

@@ -1,7 +1,5 @@
 """Ctrl-C while threads compute: every 10 milliseconds of its work, the thread that Python called looks for signals."""
 
-from cython.parallel cimport threadid
-
 cdef extern from "Python.h":
     int PyErr_CheckSignals() noexcept
 

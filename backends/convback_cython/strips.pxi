@@ -8,13 +8,14 @@ cdef void divide_into_strips(Gather plan, Region *region) noexcept nogil:
     """
     cdef const Py_ssize_t *size = &region.block.size[0]
     cdef Py_ssize_t most = max(1, STRIP // TILE_ROWS // plan.columns)
-    region.run, region.runs = size[2], size[0] * size[1]
+    cdef Py_ssize_t runs = size[0] * size[1]
+    region.run = size[2]
     region.tiles = (region.run + TILE_ROWS - 1) // TILE_ROWS
     if 4 * region.run < 3 * region.tiles * TILE_ROWS:
-        region.run, region.runs = region.run * region.runs, 1
+        region.run, runs = region.run * runs, 1
         region.tiles = (region.run + TILE_ROWS - 1) // TILE_ROWS
     region.in_run = (region.tiles + most - 1) // most
-    region.strips = region.runs * region.in_run
+    region.strips = runs * region.in_run
 
 
 cdef struct Run:

@@ -24,6 +24,8 @@ cdef extern from "microkernel.h":
         Py_ssize_t sums_step, int add) nogil
     void float_put_strip(Py_ssize_t count, int vecs, const float *sums, float *out, const Py_ssize_t *to) nogil
     void double_put_strip(Py_ssize_t count, int vecs, const double *sums, double *out, const Py_ssize_t *to) nogil
+    void float_zero_rows(float *to, Py_ssize_t to_step, Py_ssize_t rows, Py_ssize_t count) nogil
+    void double_zero_rows(double *to, Py_ssize_t to_step, Py_ssize_t rows, Py_ssize_t count) nogil
     void float_copy_padded(
         const float *source, Py_ssize_t from_step, Py_ssize_t rows, Py_ssize_t before, Py_ssize_t count,
         Py_ssize_t after, float *to, Py_ssize_t to_step) nogil
@@ -85,6 +87,13 @@ cdef inline void put_strip(
         float_put_strip(count, vecs, sums, out, to)
     else:
         double_put_strip(count, vecs, sums, out, to)
+
+
+cdef inline void zero_rows(real *to, Py_ssize_t to_step, Py_ssize_t rows, Py_ssize_t count) noexcept nogil:
+    if real is float:
+        float_zero_rows(to, to_step, rows, count)
+    else:
+        double_zero_rows(to, to_step, rows, count)
 
 
 cdef inline void copy_padded(

@@ -112,17 +112,16 @@ cdef void copy_plane(
         filled = min(lanes, window.groups - source_unit // window.depth * lanes)
     source += channel * window.channel + ((start[0] + q) * window.extent[1] + start[1]) * window.extent[2] + start[2]
     copy += ((n * window.size[0] + q) * window.size[1] * window.units + unit) * row
-    copy_padded(source, 0, first_row, row, 0, 0, copy, step)
-    copy_padded(source, 0, window.size[1] - last_row, row, 0, 0, copy + last_row * step, step)
+    zero_rows(copy, step, first_row, row)
+    zero_rows(copy + last_row * step, step, window.size[1] - last_row, row)
     if lanes == 1:
         copy_padded(
             source + first_row * window.extent[2] + first, window.extent[2], last_row - first_row, first, last - first,
             row - last, copy + first_row * step, step,
         )
         return
-    copy_padded(source, 0, last_row - first_row, first * lanes, 0, 0, copy + first_row * step, step)
-    copy_padded(
-        source, 0, last_row - first_row, row - last * lanes, 0, 0, copy + first_row * step + last * lanes, step)
+    zero_rows(copy + first_row * step, step, last_row - first_row, first * lanes)
+    zero_rows(copy + first_row * step + last * lanes, step, last_row - first_row, row - last * lanes)
     for r in range(first_row, last_row):
         interleave(
             source + r * window.extent[2] + first, window.depth * window.channel, filled, last - first, end,
