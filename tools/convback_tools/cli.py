@@ -12,11 +12,17 @@ import numpy as np
 import convback
 from convback import ConvbackError
 from convback_tools.benchmark.command import command as bench
+from convback_tools.checking.command import command as check
+from convback_tools.diagnosis.case_command import command as case
+from convback_tools.diagnosis.command import command as diagnose
 from convback_tools.environment import blas
+from convback_tools.explanation.command import command as explain
 from convback_tools.inventory.command import command as backends
 from convback_tools.inventory.command import details
 from convback_tools.progress import stdout_for_results
+from convback_tools.shapes.command import command as shape
 from convback_tools.tuning.command import command as tune
+from convback_tools.vectors.command import command as vectors
 from convback_tools.verification.command import command as verify
 
 USAGE, INTERRUPTED, INTERNAL = 2, 130, 70
@@ -45,7 +51,7 @@ def cli() -> None:
     """
 
 
-for subcommand in (backends, verify, bench, tune):
+for subcommand in (backends, verify, bench, tune, check, diagnose, case, vectors, shape, explain):
     cli.add_command(subcommand)
 
 

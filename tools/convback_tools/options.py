@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Callable, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,10 +13,15 @@ import click
 
 import convback
 from convback import ConvbackError
+from convback.errors import did_you_mean
+from convback.geometry import PADDING_WORDS
 from convback_tools import report, suites
+from convback_tools.submission import MODES
 from convback_tools.suites import Case
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+PICTURES = (".png", ".svg", ".pdf")
 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30}
 
@@ -34,6 +41,56 @@ class _Bytes(click.ParamType[int]):
 BYTES = _Bytes()
 
 
+LONGEST_NUMBERS = 100  # characters
+
+
+class _Numbers(click.ParamType[Any]):
+    """A number, or one for each axis, or where `words` are given a pair for each axis, or one of the words."""
+
+    name = "numbers"
+
+    def __init__(self, words: Sequence[str] = ()) -> None:
+        self.words = words
+        self.forms = "2 or 2,3" + (f", 1:2,0:1 or a word: {', '.join(words)}" if words else "")
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if not isinstance(value, str):
+            return value
+        text = value.strip()
+        if text in self.words:
+            return text
+        pairs = re.sub(r"(\d+)\s*:\s*(\d+)", r"(\1,\2)", text)
+        try:
+            if len(text) > LONGEST_NUMBERS or not re.fullmatch(r"[\d\s,()\[\]]+", pairs):
+                raise ValueError
+            numbers = ast.literal_eval(f"({pairs.rstrip(', ')},)")
+        except (ValueError, SyntaxError):
+            self.fail(f"{value!r} is not understood.{did_you_mean(text, self.words)} Expected {self.forms}", param, ctx)
+        # One pair is that of a single axis if written 1:2, else it is a number for each axis, as in Python.
+        return numbers[0] if len(numbers) == 1 and ":" not in text else numbers
+
+
+def layer_parameters(function: F) -> F:
+    """--stride, --padding, --dilation, --groups and --mode, None where they are not given."""
+    for name, kind, text in reversed(
+        (
+            ("stride", _Numbers(), "Of the layer, such as 2 or 2,3."),
+            (
+                "padding",
+                _Numbers(PADDING_WORDS),
+                "Such as 1 or 1,0, or pairs 1:2,0:1, or a word such as same.",
+            ),
+            ("dilation", _Numbers(), "Such as 2 or 2,3; 1 is none."),
+            ("groups", click.IntRange(1), "Of channels and filters."),
+            ("mode", click.Choice(MODES), "Whether the layer flips its kernel, as a convolution does."),
+        )
+    ):
+        function = click.option(f"--{name}", type=kind, metavar=None if name == "mode" else name.upper(), help=text)(
+            function
+        )
+    return function
+
+
 class NewFile(click.Path):
     """A file to be written; that this is possible is found out before the work and not after it."""
 
@@ -44,6 +101,20 @@ class NewFile(click.Path):
         path: Path = super().convert(value, param, ctx)  # type: ignore[assignment]
         if not path.parent.is_dir():
             self.fail(f"{str(path)!r} cannot be written: there is no folder {str(path.parent)!r}", param, ctx)
+        return path
+
+
+class PictureFile(NewFile):
+    """A picture to be drawn by matplotlib; what that needs is found out before the work."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        path = super().convert(value, param, ctx)
+        if path.suffix.lower() not in PICTURES:
+            self.fail(f"{str(path)!r} is no {', '.join(PICTURES[:-1])} or {PICTURES[-1]}", param, ctx)
+        try:
+            import_module("matplotlib")
+        except ImportError as error:
+            self.fail(f'it needs matplotlib ({error}); pip install "convback[plot]"', param, ctx)
         return path
 
 

@@ -112,7 +112,7 @@ def _print_table(report: Report, console: Console) -> None:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for position, column in enumerate(report.columns):
         numeric = any(cells[position][:1].isdigit() for cells in report.cells)
-        table.add_column(column, justify="right" if numeric else "left", overflow="fold")
+        table.add_column(Text(column), justify="right" if numeric else "left", overflow="fold")
     for cells in report.cells:
         table.add_row(*(Text(cell, style="bold red" if cell.endswith(ALARM) else "") for cell in cells))
     console.print(report.title, markup=False, style="bold", soft_wrap=True)

@@ -27,26 +27,9 @@ from convback_tools.suites import Case
 from convback_tools.verification.tasks import DTYPES
 
 DEFAULT_OPS = ("dx", "dw")
-PICTURES = (".png", ".svg", ".pdf")
 
 
-def plot() -> Any:
-    """The module that draws: only where a picture is wanted, as it needs matplotlib."""
-    return import_module("convback_tools.benchmark.plot")
-
-
-class PlotFile(options.NewFile):
-    """A picture to be written; what that needs is found out before the work."""
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
-        path = super().convert(value, param, ctx)
-        if path.suffix.lower() not in PICTURES:
-            self.fail(f"{str(path)!r} is no {', '.join(PICTURES[:-1])} or {PICTURES[-1]}", param, ctx)
-        try:
-            plot()
-        except ImportError as error:
-            self.fail(f'it needs matplotlib ({error}); pip install "convback[plot]"', param, ctx)
-        return path
+PlotFile = options.PictureFile
 
 
 @click.command("bench", short_help="Time verified backends side by side.")
@@ -80,7 +63,7 @@ class PlotFile(options.NewFile):
     f"that of --case.  [default: {LAYER}]",
 )  # fmt: skip
 @click.option(
-    "--plot", "picture", type=PlotFile(), metavar="FILE",
+    "--plot", "picture", type=options.PictureFile(), metavar="FILE",
     help="Draw the speed-up of each case, and time against the number of products: .png, .svg or .pdf.",
 )  # fmt: skip
 @click.option("--seconds", default=1.0, show_default=True, type=click.FloatRange(0), help="For each figure.")
@@ -160,7 +143,8 @@ def command(
     result = _report(found, settings, machine, earlier, growths, title)
     report.write(result, style, path)
     if picture and any(row.status == "timed" for row in found):
-        drawn = plot().figure(found, machine, result.title, [list(growth.sizes) for growth in growths])
+        plot = import_module("convback_tools.benchmark.plot")  # only where a picture is wanted
+        drawn = plot.figure(found, machine, result.title, [list(growth.sizes) for growth in growths])
         drawn.savefig(picture, dpi=150)
     return _exit_code(found, backend_names)
 

@@ -52,7 +52,7 @@ class Adjoint(Challenge):
         return self.question.integers(self.question.generator("adjoint", self.number))
 
     def judge(self, answer: Array, respondent: Respondent) -> Finding:
-        if fault := _no_integers(answer, EXACT_LIMIT[self.question.dtype.name]):
+        if fault := no_integers(answer, EXACT_LIMIT[self.question.dtype.name]):
             return Finding(fault, error_over_bound=math.inf, max_abs_error=math.inf)
         rng = self.question.generator("probes", self.number)
         for _ in range(PROBES):
@@ -213,7 +213,7 @@ def taps(geom: ConvGeometry, axis: int) -> Iterator[tuple[int, slice, slice]]:
             yield k, slice(first, stop), slice(first * s + shift, (stop - 1) * s + shift + 1, s)
 
 
-def _no_integers(answer: Array, limit: int) -> str:
+def no_integers(answer: Array, limit: int) -> str:
     """What keeps an answer from being a right one before anything else: it is no integer, or beyond every sum."""
     flat = answer.reshape(-1)
     for start in range(0, flat.size, BLOCK):

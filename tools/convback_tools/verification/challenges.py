@@ -25,8 +25,10 @@ from convback_tools.verification.question import Question
 if TYPE_CHECKING:
     from convback_tools.verification.respondent import Respondent
 
-UNIT_ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53}
-SMALLEST_ROUNDING = {"float32": 2.0**-150, "float64": 0.0}  # of an underflow; 2^-1075 is below float64 itself
+UNIT_ROUNDOFF = {"float16": 2.0**-11, "bfloat16": 2.0**-8, "float32": 2.0**-24, "float64": 2.0**-53}
+# Half the smallest subnormal number, the most that an underflow rounds by; of float64, that number itself, as its half
+# is none.
+SMALLEST_ROUNDING = {"float16": 2.0**-25, "bfloat16": 2.0**-134, "float32": 2.0**-150, "float64": 2.0**-1074}
 LONGDOUBLE_ROUNDOFF = float(np.finfo(np.longdouble).epsneg)
 
 # Above this number of products a longdouble oracle takes seconds; chosen elements are then computed exactly instead.
@@ -112,19 +114,14 @@ class Rounding(Challenge):
         return replace(finding, bound_over_gamma=float(np.max(bound[summed] / standard[summed], initial=0)))
 
     def allowed_error(self) -> Array:
-        """gamma_K G of the dtype, its underflow, and what the oracle itself may be off by."""
-        dtype = self.question.dtype.name
-        # G is a sum in the oracle's own arithmetic: at most that factor too small.
-        slack = 1 + 2 * gamma(self.terms, self.oracle_roundoff)
-        own: Array = gamma(self.terms, UNIT_ROUNDOFF[dtype]) * self.magnitudes * slack
-        result: Array = own + self.oracle_error() + self.terms * SMALLEST_ROUNDING[dtype]
-        return result
+        """What rounding explains, and what the oracle itself may be off by."""
+        return self.oracle_error() + rounding_error(
+            self.terms, self.magnitudes, self.question.dtype.name, self.oracle_roundoff
+        )
 
     def oracle_error(self) -> Array:
         """gamma_K G of the arithmetic of the oracle."""
-        of_oracle = gamma(self.terms, self.oracle_roundoff)
-        result: Array = of_oracle * self.magnitudes * (1 + 2 * of_oracle)
-        return result
+        return oracle_error(self.terms, self.magnitudes, self.oracle_roundoff)
 
     def _oracle_arithmetic(self, sampled: bool) -> tuple[Any, float]:
         """Dtype and unit roundoff of the oracle; no dtype for exact sums, whose result is rounded once."""
@@ -154,6 +151,20 @@ def gamma(terms: Array, roundoff: float) -> Array:
     """K u / (1 - K u), and infinity where that is no bound."""
     reach = np.asarray(terms * roundoff, np.float64)
     return np.where(reach < 1, reach / np.where(reach < 1, 1 - reach, 1), np.inf)
+
+
+def rounding_error(terms: Array, magnitudes: Array, dtype: str, oracle_roundoff: float) -> Array:
+    """gamma_K G of sums in a dtype, with its underflow, where an oracle has computed G: at most `slack` too small."""
+    slack = 1 + 2 * gamma(terms, oracle_roundoff)
+    result: Array = gamma(terms, UNIT_ROUNDOFF[dtype]) * magnitudes * slack + terms * SMALLEST_ROUNDING[dtype]
+    return result
+
+
+def oracle_error(terms: Array, magnitudes: Array, roundoff: float) -> Array:
+    """gamma_K G of the arithmetic of an oracle, which has computed G as well."""
+    of_oracle = gamma(terms, roundoff)
+    result: Array = of_oracle * magnitudes * (1 + 2 * of_oracle)
+    return result
 
 
 def pair(operands: tuple[Array, ...]) -> tuple[Array, Array | None]:

@@ -23,6 +23,8 @@ class Finding:
     error_over_bound : float
         Largest ratio of an element's error to the largest that is allowed; infinite where none is allowed.
     max_abs_error : float
+    wrong : int
+        How many elements are wrong.
     bound_over_gamma : float or None
         Largest ratio of a bound that the backend declares to gamma_K * G, that of a sum of products.
     worst_index, got, expected
@@ -33,6 +35,7 @@ class Finding:
     undecided: str = ""
     error_over_bound: float = 0.0
     max_abs_error: float = 0.0
+    wrong: int = 0
     bound_over_gamma: float | None = None
     worst_index: tuple[int, ...] | None = None
     got: float | None = None
@@ -72,6 +75,7 @@ def compare(got: Array, expected: Array, allowed: Array | float = 0.0, index: An
         undecided=f"the error bound of {unbounded} of {ratio.size} elements overflows" if unbounded else "",
         error_over_bound=float(ratio[worst]),
         max_abs_error=float(error.max()),
+        wrong=wrong,
         worst_index=tuple(map(int, place)),
         got=float(got[worst]),
         expected=float(expected[worst]),

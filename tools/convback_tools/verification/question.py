@@ -15,7 +15,7 @@ from convback.geometry import Shape
 from convback_tools.verification import oracle
 
 # Every integer up to here is a number of the dtype.
-EXACT_LIMIT = {"float32": 2**24, "float64": 2**53}
+EXACT_LIMIT = {"float16": 2**11, "bfloat16": 2**8, "float32": 2**24, "float64": 2**53}
 ESCAPE = 2.0**-40
 
 

@@ -116,7 +116,7 @@ class Examination:
         if trial.status:
             return self.row(trial.respondent.name, trial.status, reason)
         evidence = dict(vars(trial.worst))
-        fault, undecided = evidence.pop("fault"), evidence.pop("undecided")
+        fault, undecided, _ = (evidence.pop(name) for name in ("fault", "undecided", "wrong"))
         status = "failed" if fault else "inconclusive" if undecided else "passed"
         reason = "; ".join(filter(None, [fault, undecided, reason]))
         return self.row(trial.respondent.name, status, reason, escape_probability=escape, **evidence)

@@ -1,0 +1,1 @@
+"""Names the mistake in a gradient that somebody computed wrongly."""

@@ -1,0 +1,1 @@
+"""Test vectors for programs in any language: layers with their operands and right results, as files."""
