@@ -1,9 +1,11 @@
-"""Makes array files byte by byte, right ones unless it is told otherwise."""
+"""Makes array files byte by byte, and compares what is read from them."""
 
 import io
 import json
 import struct
 import zipfile
+
+import numpy as np
 
 ZEROS = bytes(24)  # the numbers of a float32 array of shape (2, 3)
 
@@ -64,3 +66,12 @@ def array_json(shape=(2, 3), dtype="float32", data=(0,) * 6, **more):
 
 
 RIGHT = {".npz": npz_of(x=npy()), ".json": array_json(), ".bin": bin_of({"x": entry()})}
+
+
+def same(read, written):
+    """Whether an array has the values, dtype and shape of another, -0.0 and NaN too, in this machine's byte order."""
+    native = np.asarray(written, written.dtype.newbyteorder("="))
+    assert read.dtype == native.dtype and read.dtype.isnative and read.shape == native.shape
+    np.testing.assert_array_equal(read, native, strict=True)
+    if read.dtype.kind == "f":
+        np.testing.assert_array_equal(np.signbit(read)[~np.isnan(read)], np.signbit(native)[~np.isnan(native)])

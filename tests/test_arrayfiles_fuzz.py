@@ -42,7 +42,7 @@ CHANGES = st.lists(
         st.tuples(st.sampled_from(["delete", "repeat", "move"]), PLACES, st.integers(1, 64)),
         st.tuples(st.just("truncate"), PLACES, st.none()),
     ),
-    max_size=6,
+    max_size=3,
 )
 
 

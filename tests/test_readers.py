@@ -1,5 +1,7 @@
 """The example readers of test vectors: compiled, run, right; and seen to fail."""
 
+import json
+import shlex
 import shutil
 import subprocess
 import sys
@@ -178,3 +180,14 @@ def test_layers_that_it_does_not_know_are_refused(layer_program, vectors, tmp_pa
     (tmp_path / "bad.bin").write_bytes(b"nothing")
     done = run(layer_program[0], tmp_path / "bad.bin", tmp_path / "out.bin")
     assert (done.returncode, done.stderr) == (2, "mycnn: it is shorter than 8 bytes\n")
+
+
+def test_check_runs_it_and_judges_it(layer_program, capsys):
+    program, fixed = layer_program
+    line = ["check", "--cmd", f"{shlex.quote(str(program))} {{in}} {{out}}", "--via", "bin", "--format", "json"]
+    assert cli.cli.main(line, standalone_mode=False) == (0 if fixed else 1)
+    rows = json.loads(capsys.readouterr().out)["rows"]
+    seed = {row["array"]: row["status"] for row in rows if row["case"] == "seed-8x8"}
+    assert seed == {"y": "passed", "dx": "passed" if fixed else "failed", "dw": "passed", "db": "passed"}
+    others = {row["case"]: row["status"] for row in rows if row["case"] != "seed-8x8"}
+    assert others == {"mixed-10x12": "unsupported", "strided-8x8": "unsupported"}

@@ -196,9 +196,7 @@ int main(void) {
 """
 
 
-@pytest.mark.parametrize(
-    ("compiler", "standard", "suffix"), [("cc", "c99", "c"), ("c++", "c++11", "cpp"), ("cc", "c17", "c")]
-)
+@pytest.mark.parametrize(("compiler", "standard", "suffix"), [("cc", "c99", "c"), ("c++", "c++11", "cpp")])
 def test_headers_compile_without_a_warning(made, tmp_path, compiler, standard, suffix):
     if not shutil.which(compiler):
         pytest.skip(f"there is no {compiler}")
@@ -253,7 +251,7 @@ def test_a_folder_that_is_not_empty_is_left_alone(tmp_path, capsys):
     [
         (["--case", "strid-2"], "'strid-2'"),
         (["--case", "plain", "--case", "plain"], "'plain' of a case is taken"),
-        (["--case", 'ic3ih5oc4kh3n"Plain"', "--case", "plain"], "'plain' of a case is taken"),
+        (["--case", "plain", "--case", 'ic3ih5oc4kh3n"Plain"'], "'Plain' of a case is taken"),
         (["--case", 'ic3ih5oc4kh3n"index"'], "'index' of a case is taken"),
         (["--case", 'ic3ih5oc4kh3n"../up"'], "cannot name files"),
         (["--case", f'ic3ih5oc4kh3n"{101 * "a"}"'], "at most 100"),

@@ -64,7 +64,7 @@ def box(
 
 
 def arrow(axes: Axes, start: tuple[float, float], end: tuple[float, float], colour: str = GREY) -> None:
-    style = {"arrowstyle": "-|>", "mutation_scale": 11, "shrinkA": 0, "shrinkB": 0, "linewidth": 1.3}
+    style: dict[str, Any] = {"arrowstyle": "-|>", "mutation_scale": 11, "shrinkA": 0, "shrinkB": 0, "linewidth": 1.3}
     axes.add_patch(FancyArrowPatch(start, end, color=colour, **style))
 
 
@@ -130,9 +130,8 @@ def _correlation(
 def axes_swapped() -> Figure:
     """The grid of F x C kernels: y[f] takes a row of it, dx[c] a column, each kernel rotated."""
     figure, axes = canvas(24, 13.4)
-    f, c = 1, 2
-    _grid(axes, 0.9, f, None)
-    _grid(axes, 13.2, None, c)
+    _grid(axes, 0.9, 1, back=False)
+    _grid(axes, 13.2, 2, back=True)
     text(axes, 5.6, 0.6, "forward: y[1] takes row 1", fontsize=10, fontweight="bold", color=BLUE)
     text(axes, 17.9, 0.6, "backward: dx[2] takes column 2", fontsize=10, fontweight="bold", color=ORANGE)
     text(axes, 5.6, 12.1, "y[f] = sum over c of x[c] ⋆ w[f,c]")
@@ -140,34 +139,34 @@ def axes_swapped() -> Figure:
     return figure
 
 
-def _grid(axes: Axes, left: float, f: int | None, c: int | None) -> None:
-    """F = 3 rows of C = 4 kernels, x or dx above them and y or dy at their right; row f or column c marked."""
-    back, colour = c is not None, BLUE if c is None else ORANGE
+def _grid(axes: Axes, left: float, at: int, back: bool) -> None:
+    """F = 3 rows of C = 4 kernels. Forward a row is marked, between x above and y at the right; back a column."""
+    colour = ORANGE if back else BLUE
     patterns = np.random.default_rng(4).permuted(np.tile(np.arange(9), (3, 4, 1)), axis=2).reshape(3, 4, 3, 3)
     step, top, size = 1.9, 4.6, 1.3
     for row, column in np.ndindex(3, 4):
         pattern = patterns[row, column]
-        marked = row == f or column == c
+        marked = at == (column if back else row)
         corner = left + 0.3 + column * step, top + 0.3 + row * step
         _kernel(axes, *corner, size, pattern[::-1, ::-1] if back and marked else pattern, colour if marked else FAINT)
     for column in range(4):
-        used = not back or column == c
+        used = not back or column == at
         x = left + 0.3 + column * step
         _map(axes, x, 1.5, size, f"{'dx' if back else 'x'}[{column}]", colour if used else FAINT)
         if used:
             ends = (x + size / 2, 1.6 + size), (x + size / 2, top - 0.15 if back else top + 0.1)
             arrow(axes, *(ends[::-1] if back else ends), colour)
     for row in range(3):
-        used = back or row == f
+        used = back or row == at
         y = top + 0.3 + row * step
         _map(axes, left + 8.5, y, size, f"{'dy' if back else 'y'}[{row}]", colour if used else FAINT)
         if used:
             ends = (left + 7.75, y + size / 2), (left + 8.4, y + size / 2)
             arrow(axes, *(ends[::-1] if back else ends), colour)
     if back:
-        box(axes, left + 0.12 + c * step, top + 0.1, size + 0.36, 3 * step - 0.2, colour)
+        box(axes, left + 0.12 + at * step, top + 0.1, size + 0.36, 3 * step - 0.2, colour)
     else:
-        box(axes, left + 0.1, top + 0.12 + f * step, 4 * step - 0.2, size + 0.36, colour)
+        box(axes, left + 0.1, top + 0.12 + at * step, 4 * step - 0.2, size + 0.36, colour)
     text(axes, left + 3.9, top + 3 * step + 0.4, "w[f,c]:  f downwards, c to the right", color=GREY)
 
 

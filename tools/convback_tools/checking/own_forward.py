@@ -74,7 +74,6 @@ class Layer:
         results: dict[str, Array],
         probes: dict[str, Array],
     ) -> None:
-        folder.mkdir()
         self.program, self.folder = program, folder
         self.members, self.results, self.probes = members, results, probes
         self.limit = EXACT_LIMIT[members["x"].dtype.name]

@@ -71,7 +71,7 @@ class Making:
         if self.digits is None:
             return strays
         # The decimal became a float64, with a rounding of its own.
-        return np.maximum(strays, (0.5 * 10.0 ** (1 - self.digits) + UNIT_ROUNDOFF["float64"]) * np.abs(values))
+        return np.maximum(strays, (0.5 * 10.0 ** -self.digits + UNIT_ROUNDOFF["float64"]) * np.abs(values))
 
     def strays_of_result(self, values: Array) -> Array:
         """The same of the result, which may have been rounded once more when it was stored."""

@@ -10,11 +10,12 @@ import os
 import shlex
 import signal
 import subprocess
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import click
 import numpy as np
@@ -71,6 +72,7 @@ class Program:
             If the program cannot be started.
         """
         source, target = self.source(folder), self.target(folder)
+        folder.mkdir(exist_ok=True)  # an earlier run may have removed it
         target.unlink(missing_ok=True)
         arrayfiles.write(source, members)
         words = [word.replace(IN, str(source)).replace(OUT, str(target)) for word in self.words]
@@ -88,23 +90,39 @@ class Program:
         return folder / f"out{self.suffix}"
 
     def _execute(self, words: list[str], folder: Path) -> int:
+        """The exit code of the program, which is negative if a signal ended it."""
+        expired = threading.Event()
         with (folder / STDOUT).open("wb") as stdout, (folder / STDERR).open("wb") as stderr:
+            process = self._started(words, stdout, stderr)
+
+            def expire() -> None:
+                expired.set()
+                _kill(process)
+
+            # `wait` with a limit would look only every twentieth of a second whether the program has ended.
+            timer = threading.Timer(self.timeout, expire)
+            timer.start()
             try:
-                with _limited_files(self.max_memory):
-                    process = subprocess.Popen(
-                        words, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, start_new_session=True
-                    )
-            except OSError as error:
-                raise click.UsageError(
-                    f"--cmd: {quoted(words[0])} cannot be started: {error.strerror or error}. Expected a program "
-                    f"and its arguments, such as './mycnn {IN} {OUT}'; there is no shell"
-                ) from None
-            try:
-                return process.wait(self.timeout)
-            except subprocess.TimeoutExpired:
-                raise Trouble(f"it did not end within {self.timeout:g} seconds (--timeout){_tail(folder)}") from None
+                code = process.wait()
             finally:  # at Ctrl-C, too
-                _end(process)
+                timer.cancel()
+                _kill(process)
+                process.wait()
+        if expired.is_set():
+            raise Trouble(f"it did not end within {self.timeout:g} seconds (--timeout){_tail(folder)}")
+        return code
+
+    def _started(self, words: list[str], stdout: IO[bytes], stderr: IO[bytes]) -> subprocess.Popen[bytes]:
+        try:
+            with _limited_files(self.max_memory):
+                return subprocess.Popen(
+                    words, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, start_new_session=True
+                )
+        except OSError as error:
+            raise click.UsageError(
+                f"--cmd: {quoted(words[0])} cannot be started: {error.strerror or error}. Expected a program and its "
+                f"arguments, such as './mycnn {IN} {OUT}'; there is no shell"
+            ) from None
 
     def _results(self, target: Path, folder: Path) -> dict[str, Array]:
         try:
@@ -162,13 +180,12 @@ def _limited_files(size: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _kill(process: subprocess.Popen[bytes]) -> None:
     """Kill the program and all that it has started."""
     if hasattr(os, "killpg"):
         with suppress(ProcessLookupError, PermissionError):  # they have ended
             os.killpg(process.pid, signal.SIGKILL)
     process.kill()
-    process.wait()
 
 
 def _ending(code: int) -> str:

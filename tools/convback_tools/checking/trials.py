@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from convback import ConvGeometry
+from convback import ConvGeometry, ParameterError
 from convback.contract import Array
 from convback_tools import arrayfiles
 from convback_tools.checking.judgement import Judge
@@ -22,6 +22,7 @@ from convback_tools.checking.rows import Row
 from convback_tools.submission import MODES, RESULTS, integer_operands, submission
 from convback_tools.suites import Case
 
+LONGEST_NAME = 200  # of a file; systems take 255 bytes
 WIDENED = 8  # bytes of an element once it is float64, in which all is judged
 
 
@@ -116,9 +117,8 @@ class Trials(ABC):
     def _advised(self, row: Row) -> Row:
         advice = "--keep DIR keeps its files, for `convback diagnose`"
         if self.keep:
-            advice = (
-                f"to find the mistake, run: convback diagnose {shlex.quote(f'{self.keep / file_name(row.case)}.npz')}"
-            )
+            kept = self.keep / f"{file_name(row.case)}.npz"
+            advice = f"to find the mistake, run: convback diagnose {shlex.quote(str(kept))}"
         return replace(row, reason=f"{row.reason}; {advice}")
 
 
@@ -136,7 +136,7 @@ class ExactTrials(Trials):
 
 def file_name(case: str) -> str:
     """The name of a case where it is one of a file."""
-    return re.sub(r"[^\w.-]", "_", case)
+    return re.sub(r"[^\w.-]", "_", case)[:LONGEST_NAME]
 
 
 def _without_result(case: Case, status: str, reason: str) -> Row:
@@ -145,6 +145,16 @@ def _without_result(case: Case, status: str, reason: str) -> Row:
 
 def _keep(evidence: Evidence, stem: Path, program: Program, folder: Path) -> None:
     """Leave the files of a case as they were, and beside them all in one, and the right results."""
+    try:
+        _copy_files(stem, program, folder)
+    except OSError as error:
+        raise ParameterError(f"--keep: {str(stem.parent)!r} cannot be written: {error.strerror}") from None
+    arrayfiles.write(Path(f"{stem}.npz"), {**evidence.members, **evidence.results})
+    if evidence.right:
+        arrayfiles.write(Path(f"{stem}.right.npz"), {**evidence.members, **evidence.right})
+
+
+def _copy_files(stem: Path, program: Program, folder: Path) -> None:
     for source, suffix in (
         (program.source(folder), f".in{program.suffix}"),
         (program.target(folder), f".out{program.suffix}"),
@@ -153,6 +163,3 @@ def _keep(evidence: Evidence, stem: Path, program: Program, folder: Path) -> Non
     ):
         if source.is_file() and source.stat().st_size:
             shutil.copyfile(source, f"{stem}{suffix}")
-    arrayfiles.write(Path(f"{stem}.npz"), {**evidence.members, **evidence.results})
-    if evidence.right:
-        arrayfiles.write(Path(f"{stem}.right.npz"), {**evidence.members, **evidence.right})

@@ -49,7 +49,7 @@ class Found:
 @click.argument("word", required=False)
 @click.option(
     "--like", metavar="WORD",
-    help="Find the smallest cases that see all that can go wrong with the features of this one: its number of axes, "
+    help="Find the smallest case that sees all that can go wrong with the features of this one: its number of axes, "
     "and stride, padding, dilation, groups and several images, if it has them.",
 )  # fmt: skip
 @click.option(
@@ -103,20 +103,21 @@ def blindness(name: str, geom: ConvGeometry) -> Report:
     rows = []
     for mistake in dict.fromkeys(sight.candidate.id for sight in sights):
         ways = [sight for sight in sights if sight.candidate.id == mistake]
-        unseen = tuple(dict.fromkeys(sight.op for sight in ways if not sight.seen))
+        places = tuple(dict.fromkeys(sight.op for sight in ways if not sight.seen))
         seen = sum(sight.seen for sight in ways)
-        rows.append(Sight(mistake, CATALOGUE[mistake].title, seen, len(ways), unseen, CATALOGUE[mistake].unseen))
+        rows.append(Sight(mistake, CATALOGUE[mistake].title, seen, len(ways), places, CATALOGUE[mistake].unseen))
     blind = [row for row in rows if row.unseen_in]
+    unseen = sum(row.ways - row.seen for row in rows)
     return Report(
         rows=rows,
-        title=f"convback case: {name} cannot show {sum(r.ways - r.seen for r in rows)} of {len(sights)} ways to be wrong",
+        title=f"convback case: {name} cannot show {unseen} of {len(sights)} ways to be wrong",
         columns=["mistake", "shown", "not in", "what it is", "unseen when"],
         cells=[
             [r.id, f"{r.seen} of {r.ways}", " ".join(r.unseen_in), r.title, r.unseen_when]
             for r in sorted(blind, key=lambda r: r.seen / r.ways)
         ],
         notes=["It shows every one." if not blind else f"See more: convback case --like {notation.to_word(geom)}"],
-        extra={"blind": sum(r.ways - r.seen for r in rows), "ways": len(sights)},
+        extra={"blind": unseen, "ways": len(sights)},
     )
 
 

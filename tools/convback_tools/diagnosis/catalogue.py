@@ -52,8 +52,8 @@ CATALOGUE = {
         ),
         Mistake(
             "dx.channels_not_swapped", "Filters and channels of the kernel are not exchanged",
-            "dx has a map for each channel c of x, made of all filters f: take w[f,c] where the forward pass, too, takes "
-            "w[f,c]. In a gather with a convolution function that sums over the second axis of its kernel, pass the "
+            "dx has a map for each channel c of x, made of all filters f: take w[f,c] where the forward pass takes it. "
+            "In a gather with a convolution function that sums over the second axis of its kernel, pass the "
             f"rotated kernel with its first two axes transposed. {SCATTER}",
             "never; but only as many filters as channels let it run without an error",
         ),
@@ -79,7 +79,8 @@ CATALOGUE = {
         ),
         Mistake(
             "dx.padding_not_cropped", "The padding is not cut off, or at the wrong end",
-            "Cut p entries off the start and what is left over off the end: padded[p : p + H]. With p = 0, [p:-p] is empty.",
+            "Cut p entries off the start and what is left over off the end: padded[p : p + H]. With p = 0, [p:-p] is "
+            "empty.",
             "there is no padding",
         ),
         Mistake(
@@ -107,8 +108,8 @@ CATALOGUE = {
         ),
         Mistake(
             "dw.stride_dilation_swapped", "Stride and dilation keep their places in dw",
-            "In dw = correlation of x with dy they change places: dy is spread out by the stride, and the window moves by "
-            "the dilation: x[n,c,i*s + k*d - p].",
+            "In dw = correlation of x with dy they change places: dy is spread out by the stride, and the window moves "
+            "by the dilation: x[n,c,i*s + k*d - p].",
             "stride and dilation are equal",
         ),
         Mistake(
@@ -121,8 +122,8 @@ CATALOGUE = {
         ),
         Mistake(
             "any.leftover", "The rows behind the last window are treated wrongly",
-            "If (H + 2p - K) % s is not 0, the last rows belong to no window: they are in x, get a dx of 0, and give no "
-            "tap to dw. Take the shape of x, do not derive it from dy.",
+            "If (H + 2p - K) % s is not 0, the last rows belong to no window: they are in x, get a dx of 0, and give "
+            "no tap to dw. Take the shape of x, do not derive it from dy.",
             "the windows fit without a remainder",
         ),
         Mistake(
@@ -161,8 +162,8 @@ CATALOGUE = {
         ),
         Mistake(
             "any.activation", "The derivative of an activation is in the wrong place",
-            "dy is the gradient with respect to y, before any activation. Multiply by its derivative once, before dx, dw "
-            "and db are computed, where the activation stands: between y and the next layer.",
+            "dy is the gradient with respect to y, before any activation. Multiply by its derivative once, before dx, "
+            "dw and db are computed, where the activation stands: between y and the next layer.",
             "there is no activation",
         ),
         Mistake(

@@ -16,7 +16,6 @@ from convback_tools.diagnosis.blindness import blind_note
 from convback_tools.diagnosis.catalogue import CATALOGUE, RIGHT, SCATTER
 from convback_tools.diagnosis.explanations import Comparison, Explanation, pairs, single
 from convback_tools.diagnosis.findings import UNKNOWN, Alternative, Diagnosis, Finding
-from convback_tools.diagnosis.location import location
 from convback_tools.diagnosis.task import task
 from convback_tools.diagnosis.telling import tells_apart
 from convback_tools.submission import MODES, RESULTS, Submission, submission
@@ -112,9 +111,7 @@ def _explanations(comparison: Comparison, deep: bool, advance: Progress) -> list
     """All that fit, the best first; else those that come near."""
     found = [e for e in (special.factor(comparison), *single(comparison)) if e is not None]
     if not any(e.fits for e in found):
-        found += [
-            e for e in (special.finite_difference(comparison), special.low_precision(comparison)) if e is not None
-        ]
+        found += filter(None, [special.finite_difference(comparison) or special.low_precision(comparison)])
     if deep and not any(e.fits for e in found):
         found += pairs(comparison, advance)
     found.sort(key=lambda e: e.rank)

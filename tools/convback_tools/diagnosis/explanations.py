@@ -22,7 +22,7 @@ from convback_tools.diagnosis.catalogue import candidates
 from convback_tools.diagnosis.location import location
 from convback_tools.diagnosis.task import Task
 
-ENOUGH = 8  # elements from which on a free scalar says something; fewer can be met by chance
+ENOUGH = 3  # elements from which on a free scalar says something; fewer can be met by chance
 SNAP = 2.0**-18  # how near to a count a fitted scalar is taken for it, where its data are float32
 
 
@@ -148,7 +148,11 @@ def pairs(comparison: Comparison, advance: Callable[[str], None] = lambda _: Non
     task = comparison.right
     for chosen in possible_pairs(list(candidates(task.op, task.geom.rank))):
         advance(" and ".join(c.id for c in chosen))
-        if found := comparison.explanation(chosen, together(chosen, task)):
+        try:
+            result = together(chosen, task)
+        except ValueError:  # one leaves shapes that the other can do nothing with
+            continue
+        if found := comparison.explanation(chosen, result):
             yield found
 
 

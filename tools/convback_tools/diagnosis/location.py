@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -64,7 +65,7 @@ def _ring(wrong: Array) -> str:
     """How wide the border is that holds all errors, if there is one."""
     extents = wrong.shape[2:]
     for width in range(1, (min(extents, default=0) + 1) // 2):
-        inside = (..., *(slice(width, extent - width) for extent in extents))
+        inside: Any = (..., *(slice(width, extent - width) for extent in extents))
         if not wrong[inside].any():
             return f"only in the border, {width} wide"
     return ""

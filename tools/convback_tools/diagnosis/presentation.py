@@ -9,6 +9,10 @@ from convback_tools.diagnosis.findings import UNKNOWN, Diagnosis, Finding
 from convback_tools.diagnosis.heatmap import terminal_map
 from convback_tools.report import Report, number
 
+LEGEND = (
+    "FC is a full correlation, summed over the second axis of its kernel; D(dy) is dy with s-1 zeros between its entries; "
+    "R(w) is w rotated by 180 degrees; T(w) is w with filters and channels exchanged. Right: dx = FC(D(dy), R(T(w)))."
+)
 VERDICTS = {"passed": "right", "failed": "WRONG", "inconclusive": "undecided"}
 
 
@@ -80,6 +84,8 @@ def _details(diagnosed: Diagnosis) -> Iterator[str]:
             yield f"  errors of {finding.array}, the largest over images and channels at each position:"
             yield from (f"    {line}" for line in terminal_map(diagnosed.errors[finding.array]))
         yield ""
+    if any("FC(" in finding.formula for finding in diagnosed.findings):
+        yield LEGEND
 
 
 def _alternatives(finding: Finding) -> Iterator[str]:

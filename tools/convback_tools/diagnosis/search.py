@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import product
+from typing import Any
 
 from convback import ConvbackError, ConvGeometry
 from convback.contract import Array
-from convback_tools.diagnosis.blindness import of_case
+from convback.geometry import Shape
+from convback_tools.diagnosis.blindness import of_case, sees
 from convback_tools.diagnosis.candidates import Candidate
 from convback_tools.diagnosis.catalogue import candidates
 from convback_tools.diagnosis.telling import differ, integer_task
@@ -17,41 +19,44 @@ Progress = Callable[[str], None]
 Way = tuple[str, str, str]  # a result, the id of a mistake, and its variant
 
 LARGEST = {1: 400, 2: 5000, 3: 20_000}  # products of a listed layer
+
+# Of the axes of the layers that are listed, the first ones count.
+EXTENTS = ((5, 6, 4), (6, 7, 5), (8, 7, 4), (6, 6, 6), (8, 8, 4), (9, 11, 5))
+KERNELS = ((3, 2, 2), (2, 3, 2), (3, 3, 3), (2, 2, 2))
+STRIDES = ((2, 3, 2), (2, 2, 2))
+DILATIONS = ((2, 1, 2), (1, 2, 1))
+EVEN = (((1, 1), (1, 1), (1, 1)),)
+UNEVEN = (((1, 2), (0, 1), (1, 0)),)
+
 PER_SIZE = 400  # of the layers, from the smallest on, so many are tried
 
 
 def layers(like: ConvGeometry) -> list[ConvGeometry]:
     """Layers with the features of another: stride, dilation, padding, groups and several images only if it has them."""
-    rank = like.rank
-    kernels = [(3, 2, 2)[:rank], (2, 3, 2)[:rank], (3, 3, 3)[:rank], (2, 2, 2)[:rank]]
-    strides = [(2, 3, 2)[:rank], (2, 2, 2)[:rank]] if max(like.stride) > 1 else [(1,) * rank]
-    dilations = [(1, 2, 1)[-rank:], (2, 1, 2)[:rank]] if max(like.dilation) > 1 else [(1,) * rank]
-    uneven = any(lo != hi for lo, hi in like.padding)
-    paddings = [((1, 2), (0, 1), (1, 0))[:rank]] if uneven else [((1, 1), (1, 1), (1, 1))[:rank]]
-    if not any(map(sum, like.padding)):
-        paddings = [((0, 0),) * rank]
-    groups = [2, 3] if like.groups > 1 else [1]
-    images = [2, 3] if like.N > 1 else [1]
-    extents = [
-        (5, 6, 4)[:rank],
-        (6, 7, 5)[:rank],
-        (8, 7, 4)[:rank],
-        (6, 6, 6)[:rank],
-        (8, 8, 4)[:rank],
-        (9, 11, 5)[:rank],
-    ]
-    found = set()
-    for N, G, C, F, *spatial in product(
-        images, groups, (1, 2, 3), (2, 3), extents, kernels, strides, paddings, dilations
-    ):
-        x, kernel, stride, padding, dilation = spatial
-        try:
-            geom = ConvGeometry((N, G * C, *x), (G * F, C, *kernel), stride, padding, dilation, G)
-        except ConvbackError:  # the kernel does not fit
-            continue
-        if geom.macs <= LARGEST[rank]:
-            found.add(geom)
-    return sorted(found, key=lambda geom: (geom.macs, geom.x_shape, geom.w_shape))
+    plain, padded = ((1, 1, 1),), any(map(sum, like.padding))
+    even = all(lo == hi for lo, hi in like.padding)
+    spatial = (
+        EXTENTS,
+        KERNELS,
+        STRIDES if max(like.stride) > 1 else plain,
+        (((0, 0),) * 3,) if not padded else EVEN if even else UNEVEN,
+        DILATIONS if max(like.dilation) > 1 else plain,
+    )
+    axes = product(*([row[: like.rank] for row in rows] for rows in spatial))
+    channels = product((2, 3) if like.N > 1 else (1,), (2, 3) if like.groups > 1 else (1,), (1, 2, 3), (2, 3))
+    found = {geom for numbers, rows in product(channels, axes) if (geom := _layer(numbers, rows)) is not None}
+    small = (geom for geom in found if geom.macs <= LARGEST[like.rank])
+    return sorted(small, key=lambda geom: (geom.macs, geom.x_shape, geom.w_shape))
+
+
+def _layer(numbers: Shape, rows: tuple[Any, ...]) -> ConvGeometry | None:
+    """A layer of so many images, groups, channels and filters a group, None where the kernel does not fit."""
+    N, G, C, F = numbers
+    x, kernel, stride, padding, dilation = rows
+    try:
+        return ConvGeometry((N, G * C, *x), (G * F, C, *kernel), stride, padding, dilation, G)
+    except ConvbackError:
+        return None
 
 
 def seen(geom: ConvGeometry) -> set[Way]:
@@ -60,16 +65,19 @@ def seen(geom: ConvGeometry) -> set[Way]:
 
 
 def covering(like: ConvGeometry, advance: Progress = lambda _: None) -> tuple[list[ConvGeometry], int]:
-    """As few and as small layers as see all that any of the listed ones sees; and how many ways to be wrong that is.
+    """Layers that together see all that any does; and how many ways to be wrong that is.
 
-    Greedy: the one that sees most, the smallest of these; then what is left likewise.
+    The smallest one that sees all, if there is one; else the one that sees most, then what is left likewise.
     """
-    sights: dict[ConvGeometry, set[Way]] = {}
-    for geom in spread(layers(like)):
+    listed, sights = layers(like), {}
+    for geom in spread(listed):
         advance(str(geom.x_shape))
         sights[geom] = seen(geom)
     left = set().union(*sights.values())
-    total, chosen = len(left), []
+    total = len(left)
+    if alone := _smallest(listed, sorted(left)):
+        return [alone], total
+    chosen = []
     while left:
         best = max(sights, key=lambda geom: (len(sights[geom] & left), -geom.macs))
         chosen.append(best)
@@ -77,10 +85,25 @@ def covering(like: ConvGeometry, advance: Progress = lambda _: None) -> tuple[li
     return chosen, total
 
 
-def spread(listed: Sequence[ConvGeometry], most: int = PER_SIZE // 4) -> list[ConvGeometry]:
+def spread(listed: Sequence[ConvGeometry], most: int = 100) -> list[ConvGeometry]:
     """At most so many of them, of all sizes."""
-    step = -(-len(listed) // most)
-    return list(listed[::step])
+    return list(listed[:: -(-len(listed) // most)])
+
+
+def _smallest(listed: Sequence[ConvGeometry], ways: list[Way]) -> ConvGeometry | None:
+    """The first that sees all."""
+    for geom in listed:
+        unseen = next((way for way in ways if not _sees(geom, way)), None)
+        if unseen is None:
+            return geom
+        ways.insert(0, ways.pop(ways.index(unseen)))  # it is likely to fail the next one as well
+    return None
+
+
+def _sees(geom: ConvGeometry, way: Way) -> bool:
+    op, name, what = way
+    known = {(c.id, c.what): c for c in candidates(op, geom.rank)}
+    return sees(integer_task(op, geom), known[name, what])
 
 
 def telling(

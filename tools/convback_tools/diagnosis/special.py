@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from itertools import product
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +13,8 @@ from convback_tools.diagnosis.explanations import Comparison, Explanation
 from convback_tools.verification.challenges import UNIT_ROUNDOFF
 
 NEAR = 0.1  # how far, relatively, a right result in few digits may be off before it is called another thing
-STEPS = tuple(10.0**-digits for digits in range(1, 9))
+STEPS = tuple(10.0**-digits for digits in range(8, 0, -1))
+ENOUGH = 6  # entries that may be multiples by chance
 
 
 def factor(comparison: Comparison) -> Explanation | None:
@@ -35,7 +38,8 @@ def factor(comparison: Comparison) -> Explanation | None:
             ("dx[n,c,r] = 1/F' · sum over f,i,k of dy[n,f,i] * w[f,c,k]",), scale, residual, fits,
         )  # fmt: skip
     return Explanation(
-        ("any.sign",), (f"it is {scale:.6g} times the right result",), (f"{t.op} = {scale:.6g} · {t.op}",), scale, residual, fits
+        ("any.sign",), (f"it is {scale:.6g} times the right result",), (f"{t.op} = {scale:.6g} · {t.op}",),
+        scale, residual, fits,
     )  # fmt: skip
 
 
@@ -60,18 +64,15 @@ def finite_difference(comparison: Comparison) -> Explanation | None:
     t = comparison.right
     loss = float(np.vdot(t.dy, t.changed(op="y").result()))
     right = comparison.standard.expected.astype(np.float64)
-    if right.shape != comparison.got.shape or comparison.got.size < ENOUGH_DIFFERENCES or not comparison.got.any():
+    if right.shape != comparison.got.shape or comparison.got.size <= ENOUGH or not comparison.got.any():
         return None
-    for dtype in (np.float32, np.float64):
-        digit = float(np.spacing(dtype(abs(loss)))) / 2  # a binade below, the last digit is half of that
-        for step in STEPS:
-            for sides in (1, 2):
-                if _multiples(comparison.got, digit / (sides * step)):
-                    return _difference(comparison, right, step, sides, np.dtype(dtype).name)
+    dtypes: tuple[Any, ...] = (np.float32, np.float64)
+    for dtype, share in product(dtypes, (1.0, 0.5)):  # a binade below, the last digit is half of it
+        digit = share * float(np.spacing(dtype(abs(loss))))
+        for step, sides in product(STEPS, (1, 2)):  # the coarsest multiples first, as they are multiples of finer ones
+            if _multiples(comparison.got, digit / (sides * step)):
+                return _difference(comparison, right, step, sides, np.dtype(dtype).name)
     return None
-
-
-ENOUGH_DIFFERENCES = 6
 
 
 def _difference(comparison: Comparison, right: Array, step: float, sides: int, dtype: str) -> Explanation:
@@ -87,9 +88,9 @@ def _multiples(values: Array, unit: float) -> bool:
     """Whether all are whole multiples, though not all zero, up to the rounding of the division."""
     quotients = values / unit
     largest = float(np.abs(quotients).max())
-    if not 1 <= largest <= 2**16:  # beyond, anything is near a multiple
+    if not 1 <= largest <= 2**20:  # beyond, anything is near a multiple
         return False
-    return bool(np.all(np.abs(quotients - np.rint(quotients)) <= 2.0**-20 * largest + 2.0**-20))
+    return bool(np.all(np.abs(quotients - np.rint(quotients)) <= 2.0**-22 * np.abs(quotients) + 2.0**-20))
 
 
 def _typical(values: Array) -> float:

@@ -118,7 +118,8 @@ class Task:
         dw = np.zeros((filters, channels, *self.rule.kernel))
         for tap, outputs, inputs in self.rule.meetings():
             part = self._positions(self.dy[outputs]) @ self._positions(self.x[inputs]).swapaxes(-1, -2)
-            dw[(..., *tap)] = part.sum(axis=0).reshape(filters, channels)
+            index: Any = (*EVERYTHING, *tap)
+            dw[index] = part.sum(axis=0).reshape(filters, channels)
         return dw
 
     def _db(self) -> Array:
@@ -131,7 +132,8 @@ class Task:
 
     def _tap(self, tap: Shape) -> Array:
         """One tap of w as (G, F', C')."""
-        of_tap: Array = self.w[(..., *tap)]
+        index: Any = (*EVERYTHING, *tap)
+        of_tap: Array = self.w[index]
         return of_tap.reshape(self.groups, -1, self.w.shape[1])
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 
 import numpy as np
 
@@ -35,7 +35,7 @@ def differ(one: Array, other: Array) -> bool:
     return not np.allclose(other, scale * one, rtol=1e-9, atol=1e-9 * float(np.abs(other).max(initial=0)))
 
 
-@cache
+@lru_cache(32)
 def integer_task(op: str, geom: ConvGeometry) -> Task:
     """A layer with integer operands."""
     parameters = {name: getattr(geom, name) for name in ("stride", "padding", "dilation", "groups")}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
+from operator import attrgetter
 
 import numpy as np
 
@@ -36,7 +38,7 @@ def _orders() -> Iterator[Candidate]:
     for name, ops in OPERANDS.items():
         yield Candidate(
             "any.layout", f"{name} is read as if its channels stood last", f"{name} as (N, *spatial, C) in memory", ops,
-            before=lambda t, name=name: t.changed(**{name: channels_last_misread(getattr(t, name))}),
+            before=partial(_read_channels_last, name=name),
         )  # fmt: skip
     yield Candidate(
         "any.layout", "the result has its channels last", "result[n,r,c] for result[n,c,r]", PRODUCTS,
@@ -44,7 +46,8 @@ def _orders() -> Iterator[Candidate]:
     )  # fmt: skip
     yield Candidate(
         "any.layout", "the result has its channels last in memory, and was reshaped",
-        "result[n,r,c], counted as result[n,c,r]", ("y", "dx"), after=lambda a, t: np.moveaxis(a, 1, -1).reshape(a.shape),
+        "result[n,r,c], counted as result[n,c,r]", ("y", "dx"),
+        after=lambda a, t: np.moveaxis(a, 1, -1).reshape(a.shape),
     )  # fmt: skip
     yield Candidate(
         "any.layout", "the result is read as if its channels stood last", "result as (N, *spatial, C) in memory",
@@ -90,7 +93,7 @@ def _batches() -> Iterator[Candidate]:
     for what, index, n in (("last", -1, "N-1"), ("first", 0, "0")):
         yield Candidate(
             "any.batch", f"only the {what} image counts", f"n = {n} alone", GRADIENTS,
-            before=lambda t, index=index: t.changed(dy=only(t.dy, 0, index)) if t.dy.shape[0] > 1 else None,
+            before=partial(_one_image, index=index),
         )  # fmt: skip
     yield Candidate(
         "any.batch", "the sum over the batch stands in every image", "dx[n] sums dx over n", ("dx",),
@@ -118,7 +121,7 @@ def _groups() -> Iterator[Candidate]:
 
 
 def _biases() -> Iterator[Candidate]:
-    sums = (
+    sums: tuple[tuple[str, str, Callable[[Array], Array]], ...] = (
         ("all is summed but the batch", "db[n] = sum of dy[n,f,i] over f and i", lambda dy: over(dy, 1, 2)),
         ("positions are summed, but not the batch", "db[n,f] = sum of dy[n,f,i] over i", lambda dy: over(dy, 2)),
         ("the batch is summed, but not the positions", "db[f,i] = sum of dy[n,f,i] over n", lambda dy: dy.sum(axis=0)),
@@ -129,7 +132,11 @@ def _biases() -> Iterator[Candidate]:
          lambda dy: dy.reshape(*dy.shape[:2], -1)[:, :, 0].sum(axis=0)),
     )  # fmt: skip
     for what, formula, summed in sums:
-        yield Candidate("db.axes", what, formula, ("db",), instead=lambda t, summed=summed: summed(t.dy))
+        yield Candidate("db.axes", what, formula, ("db",), instead=partial(_of_dy, summed=summed))
+
+
+def _of_dy(t: Task, summed: Callable[[Array], Array]) -> Array:
+    return summed(t.dy)
 
 
 def over(dy: Array, *axes: int) -> Array:
@@ -147,7 +154,7 @@ def _buffers() -> Iterator[Candidate]:
     for op, name in (("dx", "x"), ("dw", "w"), ("db", "b")):
         yield Candidate(
             "any.buffer_not_zeroed", f"{op} is added to a copy of {name}", f"{op} = {name} + {op}", (op,),
-            instead=lambda t, name=name: getattr(t, name).copy(), added=True,
+            instead=attrgetter(name), added=True,
         )  # fmt: skip
     yield Candidate(
         "any.buffer_not_zeroed", "the result is added to a buffer that holds a constant", "result + constant", ALL,
@@ -164,11 +171,11 @@ def _activations() -> Iterator[Candidate]:
     for name, derivative in DERIVATIVES.items():
         yield Candidate(
             "any.activation", f"dy is multiplied by the derivative of {name} at y once more",
-            f"{name}'(y) * dy for dy", GRADIENTS, before=lambda t, d=derivative: t.changed(dy=t.dy * d(_forward(t))),
+            f"{name}'(y) * dy for dy", GRADIENTS, before=partial(_derived_again, derivative=derivative),
         )  # fmt: skip
         yield Candidate(
             "any.activation", f"dx is multiplied by the derivative of {name} at x",
-            f"{name}'(x) * dx for dx", ("dx",), after=lambda dx, t, d=derivative: dx * d(t.x),
+            f"{name}'(x) * dx for dx", ("dx",), after=partial(_derived_at_x, derivative=derivative),
         )  # fmt: skip
     yield Candidate(
         "check.kink", "half the gradient where a ReLU stands at 0, as central differences have it there",
@@ -194,6 +201,14 @@ def _forward(t: Task) -> Array:
     return t.changed(op="y").result()
 
 
+def _derived_again(t: Task, derivative: Callable[[Array], Array]) -> Task:
+    return t.changed(dy=t.dy * derivative(_forward(t)))
+
+
+def _derived_at_x(dx: Array, t: Task, derivative: Callable[[Array], Array]) -> Array:
+    return dx * derivative(t.x)
+
+
 def _at_the_kink(t: Task) -> Task | None:
     y = _forward(t)
     return t.changed(dy=t.dy * np.where(y == 0, 0.5, y > 0)) if (y == 0).any() else None
@@ -204,9 +219,17 @@ def channels_last_misread(a: Array) -> Array:
     return np.moveaxis(a.reshape(a.shape[0], *a.shape[2:], a.shape[1]), -1, 1)
 
 
+def _read_channels_last(t: Task, name: str) -> Task:
+    return t.changed(**{name: channels_last_misread(getattr(t, name))})
+
+
 def first_two_misread(a: Array) -> Array:
     """The same memory, counted as if the first two axes were exchanged."""
     return a.reshape(a.shape[1], a.shape[0], *a.shape[2:]).swapaxes(0, 1)
+
+
+def _one_image(t: Task, index: int) -> Task | None:
+    return t.changed(dy=only(t.dy, 0, index)) if t.dy.shape[0] > 1 else None
 
 
 def _images_last(t: Task) -> Task | None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import numpy as np
 
 from convback.contract import Array
+from convback.geometry import Shape
 from convback_tools.diagnosis.candidates import Candidate, by_group, flipped, only
 from convback_tools.diagnosis.task import Task
 
@@ -33,7 +35,7 @@ def candidates(rank: int) -> Iterator[Candidate]:
         yield Candidate(
             "dx.filters_not_summed", f"only the {what} filter of each group counts: = for += over f",
             f"dx[n,c,r] sums dy[n,f,i] * w[f,c,k] for the {what} f alone", DX,
-            before=lambda t, index=index: _one_filter(t, index),
+            before=partial(_one_filter, index=index),
         )  # fmt: skip
     yield Candidate(
         "dx.filters_not_summed", "channel c takes filter c alone",
@@ -67,13 +69,13 @@ def _flips(rank: int) -> Iterator[Candidate]:
         yield Candidate(
             "dx.flip_axes", f"the kernel is reversed along {names[axis - 2]} alone",
             "dx = FC(D(dy), flip(T(w))) along one axis", DX,
-            before=lambda t, others=others: t.changed(w=flipped(t.w, *others)),
+            before=partial(_flipped_along, axes=others),
         )  # fmt: skip
         if rank == 3:
             yield Candidate(
                 "dx.flip_axes", f"the kernel is not reversed along {names[axis - 2]}",
                 "dx = FC(D(dy), flip(T(w))) along two axes", DX,
-                before=lambda t, axis=axis: t.changed(w=flipped(t.w, axis)),
+                before=partial(_flipped_along, axes=(axis,)),
             )  # fmt: skip
     yield Candidate(
         "dx.flip_axes", "all axes of the kernel are reversed, those of filters and channels as well",
@@ -99,6 +101,10 @@ def _flips(rank: int) -> Iterator[Candidate]:
             "dx.flip_axes", "rows and columns of the kernel are transposed and reversed",
             "dx = FC(D(dy), R(transpose(T(w))))", DX, before=lambda t: _square(t, lambda w: w.swapaxes(-1, -2)),
         )  # fmt: skip
+
+
+def _flipped_along(t: Task, axes: Shape) -> Task:
+    return t.changed(w=flipped(t.w, *axes))
 
 
 def _square(t: Task, turned: Callable[[Array], Array]) -> Task | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from convback.contract import Array
 from convback.geometry import Shape, effective_kernel
-from convback_tools.diagnosis.candidates import Candidate, flipped
+from convback_tools.diagnosis.candidates import Candidate
 from convback_tools.diagnosis.task import EVERYTHING, Task
 
 DX, DW = ("dx",), ("dw",)
@@ -38,7 +39,7 @@ def _strides() -> Iterator[Candidate]:
     yield Candidate(
         "dx.stride_ignored", "s zeros stand between the entries of dy, where s-1 should",
         "dx[n,c,r] at r = i*(s+1) + k*d - p", DX,
-        before=lambda t: t.changed(stride=tuple(s + (s > 1) for s in t.rule.stride)) if max(t.rule.stride) > 1 else None,
+        before=_spread_too_far,
     )  # fmt: skip
     yield Candidate(
         "dw.stride_dilation_swapped", "the correlation of x with dy keeps the stride of the layer, and its dilation",
@@ -116,8 +117,8 @@ def _sizes() -> Iterator[Candidate]:
         "r = i*s + k*d - p + leftover", PRODUCTS, before=lambda t: t.changed(lo=_less(t.rule.lo, leftover(t))),
     )  # fmt: skip
     yield Candidate(
-        "any.leftover", "the last (H+2p-k) % s rows, which no window reads, are left out", "dx has (O-1)s + K - 2p rows",
-        DX, before=lambda t: t.changed(inputs=_less(t.rule.inputs, leftover(t))) if any(leftover(t)) else None,
+        "any.leftover", "the last (H+2p-k) % s rows, which no window reads, are left out",
+        "dx has (O-1)s + K - 2p rows", DX, before=_without_leftover,
     )  # fmt: skip
     yield Candidate(
         "any.leftover", "the rows that no window reads give further taps", "dw has K + (H+2p-K) % s taps", DW,
@@ -126,7 +127,7 @@ def _sizes() -> Iterator[Candidate]:
     yield Candidate(
         "any.leftover", "of the further taps that the leftover rows give, the first are cut off",
         "dw[k + leftover] stands at k", DW, before=_more_taps,
-        after=lambda dw, t: dw[(..., *(slice(m, None) for m in leftover(t)))],
+        after=_first_cut_off,
     )  # fmt: skip
     yield Candidate(
         "dx.valid_or_same_for_full", "the correlation is 'same', not 'full': all is off by (K-1)/2",
@@ -159,13 +160,13 @@ def _swapped_axes() -> Iterator[Candidate]:
         yield Candidate(
             "any.height_width_swapped", f"the {name} of rows is used for columns, and the other way round",
             f"{name}: (h, w) for (w, h)", PRODUCTS,
-            before=lambda t, field=field: t.changed(**{field: last_two_swapped(getattr(t.rule, field))}),
+            before=partial(_swapped, field=field),
         )  # fmt: skip
     for name, ops in (("dy", ("dx", "dw")), ("x", ("y", "dw")), ("w", ("y", "dx"))):
         yield Candidate(
             "any.height_width_swapped", f"{name} is read with its height for its width",
             f"{name}[.,.,j,i] for {name}[.,.,i,j], counted by the other extent", ops,
-            before=lambda t, name=name: t.changed(**{name: _misread(getattr(t, name))}),
+            before=partial(_misread, name=name),
         )  # fmt: skip
     yield Candidate(
         "any.height_width_swapped", "rows and columns of the result are exchanged", "result[.,.,s,r]", PRODUCTS,
@@ -198,16 +199,16 @@ def leftover(t: Task) -> Shape:
     return tuple((x + sum(pair) - k) % s for x, pair, k, s in axes)
 
 
-def last_two_swapped(extents: Shape) -> Shape:
-    return (*extents[:-2], extents[-1], extents[-2])
-
-
 def _less(extents: Shape, by: Shape) -> Shape:
     return tuple(extent - less for extent, less in zip(extents, by, strict=True))
 
 
 def _dilated(t: Task) -> bool:
     return max(t.rule.kernel) > 1
+
+
+def _spread_too_far(t: Task) -> Task | None:
+    return t.changed(stride=tuple(s + (s > 1) for s in t.rule.stride)) if max(t.rule.stride) > 1 else None
 
 
 def _repeated(t: Task) -> Task | None:
@@ -241,11 +242,19 @@ def _filled_up(result: Array, extents: Shape) -> Array:
     return filled
 
 
+def _without_leftover(t: Task) -> Task | None:
+    return t.changed(inputs=_less(t.rule.inputs, leftover(t))) if any(leftover(t)) else None
+
+
 def _more_taps(t: Task) -> Task | None:
     extra = leftover(t)
     if not any(extra) or max(t.rule.dilation) > 1:
         return None
     return t.changed(kernel=tuple(k + m for k, m in zip(t.rule.kernel, extra, strict=True)))
+
+
+def _first_cut_off(dw: Array, t: Task) -> Array:
+    return dw[(*EVERYTHING, *(slice(m, None) for m in leftover(t)))]
 
 
 def _half_a_kernel(t: Task) -> Task:
@@ -256,14 +265,20 @@ def _a_kernel(t: Task) -> Task:
     return t.changed(lo=tuple(p + k - 1 for p, k in zip(t.rule.lo, reach(t), strict=True)))
 
 
-def _misread(a: Array) -> Array:
+def _misread(t: Task, name: str) -> Task:
     """Rows as long as columns are, and then exchanged."""
-    return a.reshape(*a.shape[:-2], a.shape[-1], a.shape[-2]).swapaxes(-1, -2)
+    a = getattr(t, name)
+    return t.changed(**{name: a.reshape(*a.shape[:-2], a.shape[-1], a.shape[-2]).swapaxes(-1, -2)})
+
+
+def _swapped(t: Task, field: str) -> Task:
+    extents = getattr(t.rule, field)
+    return t.changed(**{field: (*extents[:-2], extents[-1], extents[-2])})
 
 
 def _last_window(t: Task) -> Array:
     """For each input, the product of the largest output that meets it: that of the smallest tap."""
-    dx = np.zeros(t.geom.x_shape)
+    dx = np.zeros((t.dy.shape[0], t.groups * t.w.shape[1], *t.rule.inputs))
     for inputs, part in reversed(list(t.dx_parts())):
         dx[inputs] = part
     return dx

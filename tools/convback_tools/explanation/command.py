@@ -15,7 +15,6 @@ from click.core import ParameterSource
 from convback.contract import OPS
 from convback.errors import quoted
 from convback_tools import arrayfiles, options, report
-from convback_tools.benchmark.command import PlotFile
 from convback_tools.explanation.latex import latex
 from convback_tools.explanation.presentation import report_of
 from convback_tools.explanation.terms import FORMS, explain, forms
@@ -65,7 +64,7 @@ class _Source(NamedTuple):
 @click.option("--all", "everything", is_flag=True, help="Show all terms, however many they are.")
 @click.option("--latex", "in_latex", is_flag=True, help="Write the sum as an align* block of LaTeX.")
 @click.option(
-    "--picture", type=PlotFile(), metavar="FILE", help="Draw which entries meet: .svg, .png or .pdf."
+    "--picture", type=options.PictureFile(), metavar="FILE", help="Draw which entries meet: .svg, .png or .pdf."
 )  # fmt: skip
 @click.option(
     "--max-memory", type=options.BYTES, default=arrayfiles.MAX_MEMORY, show_default="4GiB", help="For all operands."

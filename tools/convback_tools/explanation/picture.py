@@ -142,9 +142,9 @@ def _draw_cell(axes: Axes, cell: Cell, x: float, y: float) -> None:
     shade = cell.mark.shade if cell.mark else None
     met = shade is not None
     fill = FILL[cell.kind] if shade is None else _tint(shade)
-    axes.add_patch(Rectangle((x, y), CELL, CELL, facecolor=fill, edgecolor="0.75", linewidth=0.5))
+    axes.add_artist(Rectangle((x, y), CELL, CELL, facecolor=fill, edgecolor="0.75", linewidth=0.5))
     if cell.mark is not None and not met:
-        axes.add_patch(Rectangle((x, y), CELL, CELL, **HATCH))
+        axes.add_artist(Rectangle((x, y), CELL, CELL, **HATCH))
     size = 8.5 if len(cell.text) < 4 else 7 if len(cell.text) < 5 else 6
     ink = "black" if met else INK[cell.kind]
     weight = "bold" if cell.kind == ENTRY else "normal"

@@ -1,0 +1,308 @@
+"""Every mistake of the catalogue is named, from its numbers alone; right results are called right."""
+
+import json
+from functools import cache
+
+import numpy as np
+import pytest
+from convback_tools import arrayfiles, diagnose, suites
+from convback_tools.checking.judgement import Judge
+from convback_tools.diagnosis.candidates import together
+from convback_tools.diagnosis.catalogue import CATALOGUE, candidates
+from convback_tools.diagnosis.diagnose import diagnosis
+from convback_tools.diagnosis.heatmap import terminal_map
+from convback_tools.diagnosis.location import location
+from convback_tools.diagnosis.task import task
+from convback_tools.submission import RESULTS, integer_operands, submission
+
+import convback
+
+CASES = {case.name: case.geom for case in suites.suite("discriminating")}
+SEED = CASES["seed-8x8"]
+
+# With integers an activation is saturated, and its derivative zero; these need operands of its own.
+SATURATED = ("any.activation", "check.kink")
+
+
+def parameters(geom):
+    return {name: getattr(geom, name) for name in ("stride", "padding", "dilation", "groups")}
+
+
+@cache
+def operands(geom, kind="integers"):
+    """Of integers, or real numbers whose outputs are about 1 in size."""
+    given = integer_operands(geom)
+    if kind == "integers":
+        return given
+    rng = np.random.default_rng(1)
+    return {name: rng.standard_normal(a.shape) / np.sqrt(a.shape[-1] * 3) for name, a in given.items()}
+
+
+def asked(geom, kind="integers", **results):
+    return submission({**operands(geom, kind), **results}, **parameters(geom))
+
+
+def made(candidate, right):
+    """What a mistake makes of the right task, or None where it makes no difference."""
+    expected, result = right.result(), candidate.result(right)
+    if result is not None and candidate.added:
+        lr = -(2.0**-10) if candidate.id == "dx.weights_already_updated" else 1
+        result = expected + lr * result
+    is_seen = result is not None and (result.shape != expected.shape or not np.allclose(result, expected))
+    return result if is_seen else None
+
+
+def wrong_results(geom, op, kind="integers"):
+    right = task(asked(geom, kind), op)
+    for candidate in candidates(op, geom.rank):
+        if (candidate.id in SATURATED) == (kind != "integers") and (result := made(candidate, right)) is not None:
+            yield candidate, result
+
+
+def first(found):
+    (finding,) = found.findings
+    return finding
+
+
+@pytest.mark.parametrize("kind", ["integers", "reals"])
+@pytest.mark.parametrize("op", RESULTS)
+@pytest.mark.parametrize("name", CASES)
+def test_every_mistake_is_named_or_tied(name, op, kind):
+    """On each of the discriminating cases that shows it: first, or with all that would give the same numbers."""
+    for candidate, result in wrong_results(CASES[name], op, kind):
+        if result.size and not result.any():
+            continue  # zeros say nothing
+        finding = first(diagnosis(asked(CASES[name], kind, **{op: result}), Judge()))
+        assert candidate.id in (finding.id, *(tie.id for tie in finding.ties)), (candidate, finding)
+        assert (finding.array, finding.residual < 1e-12) == (op, True)
+
+
+@pytest.mark.parametrize("op", RESULTS)
+def test_every_mistake_is_named_first_on_one_of_the_cases(op):
+    named, possible = set(), set()
+    for geom, kind in ((geom, kind) for geom in CASES.values() for kind in ("integers", "reals")):
+        for candidate, result in wrong_results(geom, op, kind):
+            possible.add(candidate.id)
+            if candidate.id not in named and result.any():
+                finding = first(diagnosis(asked(geom, kind, **{op: result}), Judge()))
+                named |= {candidate.id} & {finding.id}
+    assert possible - named == set()
+    never = {candidate.id for candidate in candidates(op, 2)} - possible
+    assert never <= {"check.kink"}  # it needs a y of exactly 0
+
+
+def test_there_are_more_than_sixty_ways_to_be_wrong_in_the_catalogue():
+    ways = {(op, c.id, c.what) for rank in (1, 2, 3) for op in RESULTS for c in candidates(op, rank)}
+    assert len(ways) > 150
+    by_special = {"any.sign", "any.mean_for_sum", "any.low_precision_sum", "check.epsilon", "check.blind_case"}
+    assert {name for _, name, _ in ways} == set(CATALOGUE) - by_special
+
+
+@pytest.mark.parametrize(
+    ("op", "factor", "expected"),
+    [
+        ("dx", -1, "any.sign"), ("dw", 2, "any.sign"), ("db", -0.01, "any.sign"), ("y", 0.5, "any.sign"),
+        ("dw", 1 / 3, "any.mean_for_sum"), ("db", 1 / 24, "any.mean_for_sum"), ("dw", 1 / 72, "any.mean_for_sum"),
+    ],
+)  # fmt: skip
+def test_factors(op, factor, expected):
+    geom = CASES["mixed-10x12"]
+    finding = first(diagnosis(asked(geom, **{op: factor * asked(geom).right(op)}), Judge()))
+    assert (finding.id, finding.scale) == (expected, pytest.approx(factor))
+
+
+def test_a_mean_over_filters():
+    geom = CASES["strided-8x8"]
+    finding = first(diagnosis(asked(geom, dx=asked(geom).right("dx") / 4), Judge()))
+    assert "dx.filters_not_summed" in finding.id
+
+
+@pytest.mark.parametrize(("kind", "rounded"), [("float16", np.float16), ("bfloat16", None)])
+def test_sums_in_half_precision(kind, rounded):
+    given = asked(CASES["strided-8x8"], "reals")
+    dw = given.right("dw")
+    sloppy = dw.astype(rounded) if rounded else (dw.astype("f4").view("u4") & 0xFFFF0000).view("f4")
+    finding = first(diagnosis(asked(CASES["strided-8x8"], "reals", dw=sloppy.astype("f8")), Judge("float64")))
+    assert finding.id == "any.low_precision_sum"
+
+
+@pytest.mark.parametrize(("step", "sides"), [(1e-3, 2), (1e-5, 2), (1e-4, 1)])
+def test_a_finite_difference_with_a_small_step(step, sides):
+    given = asked(SEED, "reals")
+    x, w, dy = (a.astype("f4") for a in (given.x, given.w, given.dy))
+
+    def loss(kernel):
+        return np.float32(np.vdot(dy.astype("f8"), convback.conv(x, kernel).astype("f8")))
+
+    dw = np.zeros_like(w)
+    for index in np.ndindex(w.shape):
+        step_there = np.zeros_like(w)
+        step_there[index] = step
+        before = loss(w - step_there) if sides == 2 else loss(w)
+        dw[index] = (loss(w + step_there) - before) / np.float32(sides * step)
+    finding = first(diagnose(x, w, dy, dw=dw))
+    assert (finding.id, f"{step:g}" in finding.what) == ("check.epsilon", True)
+
+
+def test_a_finite_difference_across_a_kink():
+    given = asked(SEED, "reals")
+    x = given.x.copy()
+    x[:, :, :4, :4] = 0  # so some y are exactly 0
+    right = task(submission({"x": x, "w": given.w, "dy": given.dy}), "dx")
+    (kink,) = (c for c in candidates("dx", 2) if c.id == "check.kink")
+    finding = first(diagnose(x, given.w, given.dy, dx=kink.result(right)))
+    assert finding.id == "check.kink"
+
+
+def test_right_results_are_called_right():
+    """A thousand of them, in both dtypes, of random layers."""
+    rng = np.random.default_rng(0)
+    count = 0
+    while count < 1000:
+        geom = list(CASES.values())[count % 3]
+        dtype = ("float32", "float64")[count % 2]
+        x, w, dy = (rng.standard_normal(s).astype(dtype) for s in (geom.x_shape, geom.w_shape, geom.y_shape))
+        y = convback.conv(x, w, **parameters(geom))
+        results = {"y": y, **convback.backward(dy, x, w, **parameters(geom))._asdict()}
+        verdicts = Judge().rows(submission({"x": x, "w": w, "dy": dy, **results}, **parameters(geom)), "")
+        assert [row.status for row in verdicts] == ["passed"] * 4
+        count += 4
+
+
+@pytest.mark.parametrize("op", RESULTS)
+def test_no_wrong_result_is_called_right(op):
+    """In float32, where an error has to be larger than rounding to be seen."""
+    for geom in CASES.values():
+        for _, result in wrong_results(geom, op):
+            (row,) = Judge().rows(asked(geom, **{op: result.astype("f4")}), "")
+            assert row.status == "failed"
+
+
+def test_mistakes_in_several_results_prefer_what_they_share():
+    geom = CASES["mixed-10x12"]
+    misread = next(c for c in candidates("dw", 2) if c.id == "any.im2col_order" and c.what.startswith("dy is reshaped"))
+    results = {op: misread.result(task(asked(geom), op)) for op in ("dx", "dw", "db")}
+    assert {f.id for f in diagnosis(asked(geom, **results), Judge()).findings} == {"any.im2col_order"}
+
+
+def test_a_true_convolution_is_one_finding_for_all():
+    other = submission({**operands(SEED)}, mode="convolution")
+    results = {op: other.right(op) for op in ("y", "dx", "dw")}
+    found = diagnosis(asked(SEED, **results), Judge())
+    assert [f.id for f in found.findings] == ["any.convolution_forward"] * 3
+    assert diagnosis(submission({**operands(SEED), **results}, mode="convolution"), Judge()).is_right
+
+
+def test_pairs_of_mistakes():
+    known = {(c.id, c.what): c for c in candidates("dx", 2)}
+    pair = (
+        known["dx.no_rotation", "the kernel is not rotated, or rotated and then convolved"],
+        known["dx.stride_ignored", "dy is not spread out by the stride"],
+    )
+    geom = CASES["strided-8x8"]
+    given = asked(geom, dx=together(pair, task(asked(geom), "dx")))
+    assert first(diagnosis(given, Judge())).id == "unknown"
+    deep = first(diagnosis(given, Judge(), deep=True))
+    alternatives = (deep.id, *(tie.id for tie in deep.ties))
+    assert "dx.no_rotation + dx.stride_ignored" in alternatives and "+" in deep.id
+
+
+def test_the_seed_is_told_that_equal_channels_hid_it():
+    swapped = next(c for c in candidates("dx", 2) if c.id == "dx.channels_not_swapped")
+    found = diagnosis(asked(SEED, dx=swapped.result(task(asked(SEED), "dx"))), Judge())
+    assert first(found).id == "dx.channels_not_swapped"
+    assert any("C = F = 4" in note for note in found.notes)
+    assert "needs no rotation" in first(found).fix
+
+
+def test_a_right_case_says_what_it_cannot_show():
+    found = diagnosis(asked(SEED, **{op: asked(SEED).right(op) for op in RESULTS}), Judge())
+    assert found.is_right and not found.findings
+    assert any("cannot show" in note and "any.groups" in note for note in found.notes)
+    assert any("needs no rotation" in note for note in found.notes)
+
+
+def test_numbers_that_nothing_explains():
+    noise = np.random.default_rng(0).standard_normal(SEED.x_shape)
+    assert first(diagnosis(asked(SEED, dx=noise), Judge())).id == "unknown"
+    zero = first(diagnosis(asked(SEED, dx=0 * noise), Judge()))
+    assert (zero.id, "zero everywhere" in zero.what) == ("unknown", True)
+    single = asked(SEED).right("dx")
+    single[0, 2, 3, 4] = np.nan
+    assert "NaN" in first(diagnosis(asked(SEED, dx=single), Judge())).place
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ((slice(None), slice(None), slice(8, None)), "only in rows 8 to 9, the last 2 of 10"),
+        ((2,), "only in images 2, the last of 3"),
+        ((slice(None), slice(2, 4)), "only in channels 2 to 3, the last 2 of 4"),
+        ((slice(None), slice(None), slice(None), slice(1, None, 3)), "only in columns 1, 4, ...: every 3th one"),
+    ],
+)
+def test_where_errors_stand(wrong, words):
+    marks = np.zeros((3, 4, 10, 12), bool)
+    marks[wrong] = True
+    assert words in location("dx", marks, CASES["mixed-10x12"])
+
+
+def test_a_border_of_errors():
+    marks = np.ones((1, 4, 8, 8), bool)
+    marks[:, :, 2:-2, 2:-2] = False
+    assert "only in the border, 2 wide" in location("dx", marks, SEED)
+
+
+def test_the_map_shades_errors():
+    error = np.zeros((2, 3, 4, 5))
+    error[1, 2, 3, 4] = 2
+    lines = terminal_map(error)
+    assert lines[0] == "┌──────────┐" and lines[4] == "│        ██│" and lines[1] == "│          │"
+
+
+def written(tmp_path, **results):
+    path = tmp_path / "mine.npz"
+    arrayfiles.write(path, {**operands(SEED), **results})
+    return str(path)
+
+
+def test_the_command(command, tmp_path):
+    right, flipped = asked(SEED).right("dx"), asked(SEED).right("dw")[..., ::-1, ::-1].copy()
+    path = written(tmp_path, dx=right, dw=flipped)
+    result = command("diagnose", path, "--format", "json")
+    (finding,) = result.json["findings"]
+    assert (result.code, finding["id"], finding["array"], finding["scale"]) == (1, "dw.flipped", "dw", 1.0)
+    assert set(finding) >= {"id", "array", "scale", "residual", "formula", "fix", "ties"}
+    table = command("diagnose", path)
+    assert "dw.flipped" in table.out and "┌──────┐" in table.out and "to change" in table.out
+    assert command("diagnose", written(tmp_path, dx=right)).code == 0
+    assert command("diagnose", written(tmp_path)).code == 4
+    wrong = command("diagnose", str(tmp_path / "absent.npz"))
+    assert (wrong.code, "Traceback" in wrong.err) == (2, False)
+
+
+def test_the_picture(command, tmp_path):
+    picture = tmp_path / "errors.svg"
+    path = written(tmp_path, dx=asked(SEED).right("dx") + 1, db=2 * asked(SEED).right("db"))
+    assert command("diagnose", path, "--picture", str(picture), "-o", str(tmp_path / "out")).code == 1
+    assert "<svg" in picture.read_text(encoding="utf-8")
+
+
+def test_cases_are_told_apart_and_searched(command):
+    blind = command("case", "seed-8x8", "--format", "json").json
+    assert 0 < blind["blind"] < blind["ways"]
+    assert {row["id"] for row in blind["rows"] if row["seen"] == 0} >= {"any.groups", "dx.stride_ignored"}
+    (apart,) = command("case", "--apart", "dx.no_rotation", "--apart", "dw.flipped").err.splitlines()[-1:]
+    assert "share no result" in apart
+    found = command("case", "--apart", "dx.padding_not_cropped", "--apart", "any.leftover", "--format", "json")
+    (row,) = found.json["rows"]
+    geom = suites.case(row["case"]).geom
+    names = ("dx.padding_not_cropped", "any.leftover")
+    results = {
+        (c.id, c.what): r
+        for c in candidates("dx", 2) if c.id in names and (r := made(c, task(asked(geom), "dx"))) is not None
+    }  # fmt: skip
+    for (name, what), result in results.items():
+        finding = first(diagnosis(asked(geom, dx=result), Judge()))
+        assert {finding.id, *(tie.id for tie in finding.ties)} == {name}, what
+    assert json.dumps(found.json)
