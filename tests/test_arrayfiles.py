@@ -179,6 +179,16 @@ def test_what_others_write_is_read(tmp_path, kind):
             assert read[name] == value and type(read[name]) is type(value)
 
 
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize(("dtype", "bits"), [("f2", 0x7C01), ("f4", 0x7F800001), ("f8", 0x7FF0000000000001)])
+def test_a_signalling_nan_is_read_as_one_that_is_quiet(tmp_path, dtype, bits, order):
+    """Warnings are errors here."""
+    path = tmp_path / "mine.npz"
+    path.write_bytes(savez(x=np.full(20, bits, f"{order}u{dtype[1]}").view(f"{order}{dtype}")))
+    x = arrayfiles.read(path)["x"]
+    assert np.isnan(x.astype("f8") - 1).all()
+
+
 # Memory.
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from convback_tools import arrayfiles, cli
 from convback_tools.checking.judgement import Judge
-from convback_tools.submission import integer_operands, submission
+from convback_tools.integers import integer_operands
+from convback_tools.submission import submission
 
 from convback import ConvGeometry
 
@@ -153,7 +154,7 @@ def verdict(op, members, **told):
 
 
 def dot(got, dtype="f4", x=(1.3, -0.7, 2.1), w=(0.9, 1.1, 0.4)):
-    """A layer whose only y is one sum of three products."""
+    """A layer whose only y is one sum, of three products if not said otherwise."""
     return {"x": np.array([[x]], dtype), "w": np.array([[w]], dtype), "y": np.array([[[got]]], dtype)}
 
 
@@ -166,13 +167,44 @@ def test_the_bound_is_gamma_k_times_g(dtype, u):
     pairs = exactly(dot(0, dtype))
     right, G = sum(a * b for a, b in pairs), sum(abs(a * b) for a, b in pairs)
     bound = 3 * u / (1 - 3 * u) * G
-    spacing = 2 * u  # from 1 to 2, where the sum is
+    spacing = 2 * u  # of the numbers from 1 to 2, where the sum is
     for steps in range(-9, 10):
         got = round(right / spacing + steps) * spacing
         row = verdict("y", dot(got, dtype))
         assert row.error_over_bound == pytest.approx(abs(got - right) / bound, rel=1e-4)
         assert row.status == ("passed" if abs(got - right) <= bound else "failed")
     assert row.status == "failed"
+
+
+def test_a_bias_is_one_more_term():
+    u = 2.0**-24
+    members = {**dot(0, x=[1.3], w=[0.9]), "b": np.array([0.7], np.float32)}
+    ((x, w),), b = exactly(members), float(members["b"][0])
+    bound = 2 * u / (1 - 2 * u) * (x * w + b)
+    members["y"] = np.full((1, 1, 1), x * w + b + 2 * bound, np.float32)
+    row = verdict("y", members)
+    assert row.error_over_bound == pytest.approx((float(members["y"].item()) - x * w - b) / bound, rel=1e-4)
+
+
+@pytest.mark.parametrize(("mode", "place"), [("cross-correlation", 1), ("convolution", 0)])
+def test_k_is_that_of_each_element(mode, place):
+    """Behind the last input lies a zero: one element of dw sums two products, the other three; all are positive."""
+    x, w, dy = ([1.3, 0.7, 1.1], [1, 1], [0.9, 1.7, 0.3])
+    members = {name: np.array([[a]], np.float32) for name, a in (("x", x), ("w", w), ("dy", dy))}
+    members |= {"padding": ((0, 1),), "mode": mode}
+    off, u = 1e-6, 2.0**-24
+    row = verdict("dw", {**members, "dw": submission(members).right("dw") * (1 + off)}, computed_in="float32")
+    assert row.worst_index == (0, 0, place)
+    assert row.error_over_bound == pytest.approx(off / (2 * u + u), rel=1e-3)  # the sum, and the result as a float32
+
+
+@pytest.mark.parametrize("longest", [0, 10**9])
+def test_the_oracle_may_be_off_as_well(monkeypatch, longest):
+    """The product lies in the middle of two numbers: float64 rounds it to the one, who rounds to the other is right."""
+    monkeypatch.setattr("convback_tools.checking.precision.LONGDOUBLE_MACS", longest)
+    one = 1 + 2.0**-26 + 2.0**-27
+    for got, status in ((one, "passed"), (one + 2.0**-52, "passed"), (one + 2.0**-51, "failed")):
+        assert verdict("y", dot(got, "f8", x=[1 + 2.0**-26], w=[1 + 2.0**-27])).status == status
 
 
 def test_digits_allow_half_a_unit_of_the_last_one():
@@ -197,6 +229,15 @@ def test_integers_are_exact(dtype):
     assert (row.worst_index, row.got - row.expected, row.max_abs_error) == ((1, 3, 2, 2), 1, 1)
 
 
+def test_integers_that_were_printed_are_not_exact():
+    operands = integer_operands(MIXED, 3)
+    dx = printed(2)(submission({**operands, **parameters(MIXED)}).right("dx"))
+    members = {**operands, **parameters(MIXED), "dx": dx}
+    assert verdict("dx", members).status == "failed"
+    row = verdict("dx", members, digits=2)
+    assert (row.tier, row.status) == ("rounding", "passed")
+
+
 def test_integers_whose_sums_float32_does_not_hold_are_rounded():
     """3 * 4096^2 is beyond 2^24: a right float32 may be off by as much as a unit there."""
     members = dot(3 * 4096**2 + 1, "f4", [4096, 4096, 4097], [4096, 4096, 4096])
@@ -211,6 +252,15 @@ def test_a_float32_result_in_float64_is_told_so():
     assert row.reason.endswith("if your program computes in float32, say --computed-in float32")
     members["dx"] = -members["dx"]
     assert "--computed-in" not in verdict("dx", members).reason
+
+
+def test_a_result_of_few_digits_is_told_so():
+    members, _ = made("float64, 3 digits", MIXED, 5)
+    row = verdict("dx", members)
+    assert row.status == "failed"
+    assert row.reason.endswith("if the numbers were printed with 3 digits, say --digits 3")
+    members["dx"] = -members["dx"]
+    assert "--digits" not in verdict("dx", members).reason
 
 
 @pytest.mark.parametrize(
@@ -276,10 +326,22 @@ def test_a_layer_that_is_another_one_is_known_by_its_own_y():
     for kind in ("float32", "float64, 3 digits"):
         members, judge = made(kind, other, 1)
         y = judge.rows(submission({**members, **parameters(MIXED)}), "f")[0]
-        assert "dx and dw goes with this y" in y.reason
+        assert "with this y, <dx, x> = <dy, y - b> = <dw, w> holds for dx and dw: " in y.reason
         members["dx"] = members["dx"] * 2
         y = judge.rows(submission({**members, **parameters(MIXED)}), "f")[0]
-        assert "; dw goes with this y" in y.reason
+        assert "holds for dw: " in y.reason
+
+
+def test_what_agrees_with_any_y_says_nothing():
+    """dx is wrong where x is 0, and y where dy is: the identity holds with the right y, too."""
+    members = {**integer_operands(MIXED), **parameters(MIXED)}
+    members["x"][0, 0, 0, 0] = members["dy"][0, 0, 0, 0] = 0
+    for op in ("y", "dx"):
+        members[op] = submission(members).right(op)
+        members[op][0, 0, 0, 0] += 1
+    rows = Judge().rows(submission(members), "f")
+    assert [row.status for row in rows] == ["failed", "failed"]
+    assert "holds for" not in rows[0].reason
 
 
 def test_y_without_its_bias_is_known():

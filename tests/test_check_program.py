@@ -349,7 +349,10 @@ def test_an_interrupt_ends_the_program_as_well(folder):
         "--timeout",
         "50",
     ]
+    # A shell lets what it runs in the background ignore SIGINT; what a process with a handler starts does not.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     process = subprocess.Popen(whole, stderr=subprocess.PIPE, text=True)
+    signal.signal(signal.SIGINT, before)
     while not size(folder / "beat"):
         assert process.poll() is None
         time.sleep(0.02)

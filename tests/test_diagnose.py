@@ -13,7 +13,8 @@ from convback_tools.diagnosis.diagnose import diagnosis
 from convback_tools.diagnosis.heatmap import terminal_map
 from convback_tools.diagnosis.location import location
 from convback_tools.diagnosis.task import task
-from convback_tools.submission import RESULTS, integer_operands, submission
+from convback_tools.integers import integer_operands
+from convback_tools.submission import RESULTS, submission
 
 import convback
 

@@ -18,7 +18,8 @@ from convback_tools.explanation.formulas import plain
 from convback_tools.explanation.latex import latex
 from convback_tools.explanation.rows import Row
 from convback_tools.explanation.terms import explain, forms
-from convback_tools.submission import MODES, integer_operands, submission
+from convback_tools.integers import integer_operands
+from convback_tools.submission import MODES, submission
 from convback_tools.verification import oracle
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -376,9 +377,11 @@ def test_windows_begin_where_the_stride_says():
 
 
 def test_padding_stands_around_x():
-    (pair, _), _ = maps.factors(explained("mixed", "y", (0, 5, 0, 1)), 4)
-    x = pair[0]
-    assert {at[0] for at, cell in x.cells.items() if cell.kind == "zero"} == {-1}
+    ((x, _), *_), _ = maps.factors(explained("mixed", "y", (0, 5, 0, 1)), 4)
+    assert {(at[0], cell.text) for at, cell in x.cells.items() if cell.kind == "padding"} == {(-1, "0")}
+    dx = maps.result(explained("mixed", "dx", (1, 2, 1, 1)))
+    # What lands there is no zero, but nobody asks for it.
+    assert {(at[0], cell.text) for at, cell in dx.cells.items() if cell.kind == "padding"} == {(-1, "")}
 
 
 def test_of_a_large_map_a_window_is_shown():
@@ -412,18 +415,19 @@ def test_a_picture_is_well_formed_and_always_the_same(picture, tmp_path):
     ("name", "op", "index", "more"),
     [("mixed", "dx", (1, 2, 4, 5), 1), ("mixed", "y", (0, 5, 0, 1), 0), ("3-D", "dx", (0, 0, 0, 0, 2), 0)],
 )
-def test_the_texts_of_a_picture_do_not_overlap(picture, name, op, index, more):
+def test_what_a_picture_tells_does_not_overlap(picture, name, op, index, more):
     figure = picture.figure(explained(name, op, index), "source")
     figure.draw_without_rendering()
     (axes,) = figure.axes
     texts = [text for text in [*axes.texts, *axes.get_legend().get_texts()] if text.get_text()]
-    corners = np.array([text.get_window_extent().extents for text in texts])
+    dots = [line for line in axes.lines if line.get_marker() == "o"]
+    corners = np.array([drawn.get_window_extent().extents for drawn in (*texts, *dots)])
     assert (corners[:, :2] >= 0).all() and (corners[:, 2:] <= figure.bbox.size).all()
     x0, y0, x1, y1 = corners.T
     across = np.minimum.outer(x1, x1) - np.maximum.outer(x0, x0)
     along = np.minimum.outer(y1, y1) - np.maximum.outer(y0, y0)
-    overlap = np.argwhere((across > 1) & (along > 1) & ~np.eye(len(texts), dtype=bool))
-    assert overlap.size == 0, [(texts[a].get_text(), texts[b].get_text()) for a, b in overlap[:4]]
+    overlap = np.argwhere((across > 1) & (along > 1) & ~np.eye(len(corners), dtype=bool))
+    assert overlap.size == 0, [corners[pair] for pair in overlap[:4]]
     assert (f"+ {more} more =" in [text.get_text() for text in texts]) == bool(more)
     assert figure.get_size_inches()[0] <= picture.WIDEST
 

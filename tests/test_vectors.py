@@ -9,9 +9,9 @@ from hashlib import sha256
 import click
 import numpy as np
 import pytest
-from convback_tools import arrayfiles, cli, suites
+from convback_tools import arrayfiles, cli, integers, suites
 from convback_tools.submission import submission
-from convback_tools.vectors import cases, integers
+from convback_tools.vectors import cases
 
 import convback
 from convback import ConvbackError, ConvGeometry, ParameterError

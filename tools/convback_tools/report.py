@@ -58,6 +58,9 @@ def write(report: Report, style: str, path: Path | None) -> None:
         except BrokenPipeError:  # the reader, such as `head`, has gone: what it wanted, it has
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
+    if path.exists() and not path.is_file():  # a device or a pipe is written to, not replaced
+        path.write_text(_text(report, style), encoding="utf-8")
+        return
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.write_text(_text(report, style), encoding="utf-8")
     temporary.replace(path)

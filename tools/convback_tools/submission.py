@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +11,6 @@ import numpy as np
 from convback import ConvGeometry, DTypeError, ParameterError, ShapeError
 from convback.contract import Array
 from convback.errors import did_you_mean, quoted
-from convback.geometry import Shape
 from convback_tools.verification import oracle
 from convback_tools.verification.question import EXACT_LIMIT, Question
 
@@ -20,8 +18,6 @@ OPERANDS = ("x", "w", "dy", "b")
 RESULTS = ("y", "dx", "dw", "db")
 PARAMETERS = ("stride", "padding", "dilation", "groups", "mode")
 MODES = ("cross-correlation", "convolution")
-
-LARGEST_INTEGER = 99  # of operands that people may want to read
 
 
 @dataclass(frozen=True)
@@ -111,33 +107,6 @@ def submission(members: Mapping[str, Any], **options: Any) -> Submission:
         {name: str(np.asarray(members[name]).dtype) for name in arrays},
         mode,
     )
-
-
-def integer_operands(geom: ConvGeometry, seed: int = 0, dtype: str = "float32") -> dict[str, Array]:
-    """x, w, dy and b of small random integers, none of them zero, for which all results are exact in any order.
-
-    In the dtype: every sum of absolute products stays within the integers that it holds.
-    """
-    kind = np.dtype(dtype)
-    terms = 1 + max(Question(op, geom, kind).most_terms for op in RESULTS)  # and the bias
-    bound = max(1, min(math.isqrt(EXACT_LIMIT[kind.name] // terms), LARGEST_INTEGER))
-    rng = np.random.default_rng([seed, *geom.x_shape, *geom.w_shape])
-    shapes = {"x": geom.x_shape, "w": geom.w_shape, "dy": geom.y_shape, "b": (geom.F,)}
-    return {name: _nonzero_integers(rng, bound, shape).astype(kind) for name, shape in shapes.items()}
-
-
-def is_exact(operands: tuple[Array, ...], terms: int, dtype: str) -> bool:
-    """Whether every sum of so many products is exact in a dtype: integers whose sum |a b| stays below its limit."""
-    if any(not np.array_equal(a, np.rint(a)) for a in operands):
-        return False
-    largest = math.prod(int(np.abs(a).max(initial=0)) for a in operands)
-    return largest * terms <= EXACT_LIMIT[dtype]
-
-
-def _nonzero_integers(rng: np.random.Generator, bound: int, shape: Shape) -> Array:
-    magnitudes, signs = rng.integers(1, bound, shape, endpoint=True), rng.integers(0, 2, shape)
-    result: Array = magnitudes * (2 * signs - 1)
-    return result
 
 
 def _widened(name: str, value: Any) -> Array:

@@ -60,6 +60,8 @@ class Layout:
         """The array of these elements, in the byte order of this machine."""
         if not self.dtype.isnative:
             flat = flat.byteswap(inplace=True).view(self.dtype.newbyteorder("="))
+        if self.dtype.kind == "f":
+            flat[np.isnan(flat)] = np.nan  # numpy would warn wherever one that is signalling is used
         return flat.reshape(self.shape, order="F" if self.fortran_order else "C")
 
 

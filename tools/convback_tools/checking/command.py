@@ -52,7 +52,7 @@ FORMATS = [suffix.removeprefix(".") for suffix in arrayfiles.SUFFIXES]
 @click.option(
     "--draws", default=2, show_default=True, type=click.IntRange(1), help="Runs of a case, each on other integers."
 )
-@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Of the first draw.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Number of the first draw.")
 @click.option(
     "--dtype", default=OPERAND_DTYPES[0], show_default=True, type=click.Choice(OPERAND_DTYPES), help="Of the operands."
 )

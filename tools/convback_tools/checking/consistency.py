@@ -16,8 +16,8 @@ from convback_tools.checking.precision import Standard
 from convback_tools.submission import Submission
 
 NOTE = (
-    "goes with this y, by the identity <dx, x> = <dy, y - b> = <dw, w>: before the gradients, look at the forward pass "
-    "and the parameters"
+    "with this y, <dx, x> = <dy, y - b> = <dw, w> holds for {}: before the gradients, look at the forward pass and the "
+    "parameters"
 )
 
 

@@ -11,7 +11,7 @@ from convback import ParameterError
 from convback.contract import Array
 from convback.geometry import Shape
 from convback_tools.checking.consistency import NOTE, agrees_with_own_y
-from convback_tools.checking.precision import LARGEST, Making, Standard, making, standard
+from convback_tools.checking.precision import LARGEST, Making, Standard, making, shown_digits, standard
 from convback_tools.checking.rows import Row, with_evidence
 from convback_tools.submission import RESULTS, Submission
 from convback_tools.verification.challenges import UNIT_ROUNDOFF
@@ -19,7 +19,8 @@ from convback_tools.verification.findings import compare
 from convback_tools.verification.question import Question
 
 NARROWER = "float32"
-HINT = "within the rounding bound of float32: if your program computes in float32, say --computed-in float32"
+IN_FLOAT32 = "within the rounding bound of float32: if your program computes in float32, say --computed-in float32"
+PRINTED = "within what printing explains: if the numbers were printed with {0} digits, say --digits {0}"
 
 
 @dataclass(frozen=True)
@@ -60,16 +61,24 @@ class Judge:
         if question.macs > self.max_macs:
             reason = f"{question.macs} products are more than --max-macs {self.max_macs}"
             return replace(row, status="inconclusive", reason=reason)
-        row = _compared(row, got, standard(given, op, made), made)
-        if row.status == "failed" and op == "y" and given.b is not None:
-            without = standard(replace(given, b=None), op, made)
-            if _compared(row, got, without, made).status == "passed":
-                return replace(row, reason=f"{row.reason}; b is missing: without it, this y is right")
-        if row.status == "failed" and made.dtype == "float64":
-            narrower = making(given, op, NARROWER, self.digits)
-            if _compared(row, got, standard(given, op, narrower), narrower).status == "passed":
-                row = replace(row, reason=f"{row.reason}; {HINT}")
-        return row
+        row = _judged(row, given, made)
+        return replace(row, reason=row.reason + self._hint(row, given, made)) if row.status == "failed" else row
+
+    def _hint(self, row: Row, given: Submission, made: Making) -> str:
+        """What would make a wrong result right after all, if something does."""
+        op = str(row.array)
+
+        def passes(given: Submission, made: Making) -> bool:
+            return _judged(row, given, made).status == "passed"
+
+        if op == "y" and given.b is not None and passes(replace(given, b=None), made):
+            return "; b is missing: without it, this y is right"
+        if made.dtype == "float64" and passes(given, making(given, op, NARROWER, self.digits)):
+            return f"; {IN_FLOAT32}"
+        digits = shown_digits([*given.operands(op), given.results[op]])
+        if row.tier == "rounding" and self.digits is None and passes(given, replace(made, digits=digits)):
+            return f"; {PRINTED.format(digits)}"
+        return ""
 
     def _with_note(self, given: Submission, rows: list[Row]) -> list[Row]:
         """The rows; that of y says so, where gradients are wrong just as it is."""
@@ -80,12 +89,14 @@ class Judge:
         agreeing = [op for op in ("dx", "dw") if op in wrong and agrees_with_own_y(given, op, right[op], right["y"])]
         if not agreeing:
             return rows
-        note = f"{' and '.join(agreeing)} {NOTE}"
+        note = NOTE.format(" and ".join(agreeing))
         return [replace(row, reason=f"{row.reason}; {note}") if row.array == "y" else row for row in rows]
 
 
-def _compared(row: Row, got: Array, right: Standard, made: Making) -> Row:
-    """The row of a result of the right shape."""
+def _judged(row: Row, given: Submission, made: Making) -> Row:
+    """The row of a result of the right shape, by the way it was made."""
+    op = str(row.array)
+    got, right = given.results[op], standard(given, op, made)
     known = np.isfinite(right.allowed)
     found = compare(np.where(known, got, 0.0), np.where(known, right.expected, 0.0), right.allowed)
     status, reason = "passed", ""

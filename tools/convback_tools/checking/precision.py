@@ -17,7 +17,9 @@ begins at 10^m is 10^(m+1-N)/2, and the number is at least 10^m. Then W - G = (2
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -35,6 +37,7 @@ from convback_tools.verification.challenges import (
 from convback_tools.verification.question import EXACT_LIMIT, Question
 
 DTYPES = tuple(UNIT_ROUNDOFF)
+SHOWN = 1000
 LARGEST = {
     **{name: float(np.finfo(name).max) for name in ("float16", "float32", "float64")},
     "bfloat16": (2 - 2.0**-7) * 2.0**127,
@@ -71,7 +74,7 @@ class Making:
         if self.digits is None:
             return strays
         # The decimal became a float64, with a rounding of its own.
-        return np.maximum(strays, (0.5 * 10.0 ** -self.digits + UNIT_ROUNDOFF["float64"]) * np.abs(values))
+        return np.maximum(strays, (0.5 * 10.0 ** (1 - self.digits) + UNIT_ROUNDOFF["float64"]) * np.abs(values))
 
     def strays_of_result(self, values: Array) -> Array:
         """The same of the result, which may have been rounded once more when it was stored."""
@@ -92,6 +95,12 @@ def making(given: Submission, op: str, computed_in: str | None, digits: int | No
 def narrowest(dtypes: list[str]) -> str:
     """The floating dtype with the largest unit roundoff; float64 where there are only integers."""
     return max((name for name in dtypes if name in DTYPES), key=UNIT_ROUNDOFF.__getitem__, default="float64")
+
+
+def shown_digits(arrays: Iterable[Array]) -> int:
+    """How many significant digits it takes to write the numbers; of each array, some are looked at."""
+    values = (float(value) for array in arrays for value in array.flat[:SHOWN] if np.isfinite(value))
+    return max((len(Decimal(repr(value)).normalize().as_tuple().digits) for value in values), default=1)
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ def _cells(row: Row) -> list[str]:
 
 def _told(row: Row, several: bool) -> str:
     """Why a row did not pass."""
-    subject = " ".join(filter(None, (row.array, f"of {row.case}" if several else "")))
+    subject = " of ".join(filter(None, (row.array, row.case if several or not row.array else "")))
     lines = [f"{row.status.upper() if row.status in ('failed', 'error') else row.status}: {subject}: {row.reason}"]
     if row.worst_index is not None and row.status == "failed":
         lines.append(f"  worst at {row.array}{list(row.worst_index)}: got {row.got!r}, expected {row.expected!r}")

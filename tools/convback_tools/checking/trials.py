@@ -19,7 +19,8 @@ from convback_tools import arrayfiles
 from convback_tools.checking.judgement import Judge
 from convback_tools.checking.program import STDERR, STDOUT, Program, Skipped, Trouble
 from convback_tools.checking.rows import Row
-from convback_tools.submission import MODES, RESULTS, integer_operands, submission
+from convback_tools.integers import integer_operands, largest
+from convback_tools.submission import MODES, RESULTS, submission
 from convback_tools.suites import Case
 
 LONGEST_NAME = 200  # of a file; systems take 255 bytes
@@ -46,7 +47,7 @@ class Trials(ABC):
     draws : int
         How many times with other integers.
     seed : int
-        Of the first draw.
+        Number of the first draw.
     dtype : str
         Of the operands.
     mode : str
@@ -78,6 +79,10 @@ class Trials(ABC):
         if (needed := WIDENED * sum(map(math.prod, shapes))) > self.program.max_memory:
             reason = f"operands of {needed} bytes are more than --max-memory {self.program.max_memory}"
             return [_without_result(case, "inconclusive", reason)]
+        try:
+            largest(case.geom, self.dtype)
+        except ParameterError as error:
+            return [_without_result(case, "inconclusive", str(error))]
         worst: dict[str | None, Row] = {}
         for draw in range(self.draws):
             for row in self._draw(case, self.seed + draw):

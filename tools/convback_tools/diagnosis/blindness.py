@@ -11,7 +11,8 @@ from convback import ConvGeometry
 from convback_tools.diagnosis.candidates import Candidate
 from convback_tools.diagnosis.catalogue import candidates
 from convback_tools.diagnosis.task import Task, task
-from convback_tools.submission import RESULTS, Submission, integer_operands, submission
+from convback_tools.integers import integer_operands
+from convback_tools.submission import RESULTS, Submission, submission
 
 
 class Sight(NamedTuple):

@@ -76,7 +76,7 @@ def command(
     \b
     Examples:
       convback case seed-8x8
-      convback case --like g1mb2ic3ih9iw9oc4kh3kw3sh2sw2ph1pw1
+      convback case --like g1mb2ic3iw9oc4kw3sw2pw1
       convback case --apart dx.no_rotation --apart dx.flip_axes
     """
     if (word is None) == (like is None and not ids):

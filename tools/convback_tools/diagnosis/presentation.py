@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
+from textwrap import wrap
 
 from convback_tools.diagnosis.findings import UNKNOWN, Diagnosis, Finding
 from convback_tools.diagnosis.heatmap import terminal_map
 from convback_tools.report import Report, number
 
 LEGEND = (
-    "FC is a full correlation, summed over the second axis of its kernel; D(dy) is dy with s-1 zeros between its entries; "
-    "R(w) is w rotated by 180 degrees; T(w) is w with filters and channels exchanged. Right: dx = FC(D(dy), R(T(w)))."
+    "FC is a full correlation, summed over the second axis of its kernel; D(dy) is dy with s-1 zeros between its "
+    "entries; R(w) is w rotated by 180 degrees; T(w) is w with filters and channels exchanged. "
+    "Right: dx = FC(D(dy), R(T(w)))."
 )
+WIDTH = 110
 VERDICTS = {"passed": "right", "failed": "WRONG", "inconclusive": "undecided"}
 
 
@@ -58,7 +61,7 @@ def presented(diagnosed: Diagnosis, title: str) -> Report:
             ]
             for row in rows
         ],
-        notes=[*_details(diagnosed), *diagnosed.notes],
+        notes=[*_details(diagnosed), *(line for note in diagnosed.notes for line in wrap(note, WIDTH))],
         extra={"findings": [asdict(finding) for finding in diagnosed.findings], "notes": list(diagnosed.notes)},
     )
 
@@ -74,22 +77,21 @@ def _row(array: str, status: str, finding: Finding | None) -> Row:
 def _details(diagnosed: Diagnosis) -> Iterator[str]:
     for finding in diagnosed.findings:
         yield f"{finding.array}: {finding.title} ({finding.id})"
-        yield f"  what happened  {finding.what}"
+        yield from _labelled("what happened", finding.what)
         if finding.formula:
-            yield f"  computed       {finding.formula}"
-        yield f"  right          {finding.right}"
-        yield f"  to change      {finding.fix}"
-        yield from _alternatives(finding)
+            yield from _labelled("computed", finding.formula)
+        yield from _labelled("right", finding.right)
+        yield from _labelled("to change", finding.fix)
+        for tie in finding.ties:
+            apart = f"; case {tie.apart} tells them apart" if tie.apart else ""
+            yield from _labelled("nearest" if finding.id == UNKNOWN else "or else", f"{tie.what} ({tie.id}){apart}")
         if finding.array in diagnosed.errors and finding.array != "db":
             yield f"  errors of {finding.array}, the largest over images and channels at each position:"
             yield from (f"    {line}" for line in terminal_map(diagnosed.errors[finding.array]))
         yield ""
     if any("FC(" in finding.formula for finding in diagnosed.findings):
-        yield LEGEND
+        yield from wrap(LEGEND, WIDTH)
 
 
-def _alternatives(finding: Finding) -> Iterator[str]:
-    label = "nearest" if finding.id == UNKNOWN else "or else"
-    for tie in finding.ties:
-        apart = f"; case {tie.apart} tells them apart" if tie.apart else ""
-        yield f"  {label}        {tie.what} ({tie.id}){apart}"
+def _labelled(label: str, text: str) -> list[str]:
+    return wrap(text, WIDTH, initial_indent=f"  {label:13}  ", subsequent_indent=" " * 17, break_long_words=False)

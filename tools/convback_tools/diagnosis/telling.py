@@ -13,7 +13,8 @@ from convback_tools.diagnosis.candidates import Candidate, together
 from convback_tools.diagnosis.catalogue import candidates
 from convback_tools.diagnosis.explanations import Explanation
 from convback_tools.diagnosis.task import Task, task
-from convback_tools.submission import integer_operands, submission
+from convback_tools.integers import integer_operands
+from convback_tools.submission import submission
 
 
 def tells_apart(op: str, one: Explanation, other: Explanation) -> str:

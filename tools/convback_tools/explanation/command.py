@@ -18,7 +18,8 @@ from convback_tools import arrayfiles, options, report
 from convback_tools.explanation.latex import latex
 from convback_tools.explanation.presentation import report_of
 from convback_tools.explanation.terms import FORMS, explain, forms
-from convback_tools.submission import Submission, integer_operands, submission
+from convback_tools.integers import integer_operands
+from convback_tools.submission import Submission, submission
 from convback_tools.suites import Case
 
 

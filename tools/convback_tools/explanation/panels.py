@@ -15,7 +15,7 @@ MOST = 14  # rows or columns of a window
 MARGIN = 1  # around what meets
 AROUND = 3  # the entry
 
-PLAIN, ZERO, GAP, ENTRY = "plain", "zero", "gap", "entry"  # ZERO lies around the map, GAP between two entries of it
+PLAIN, PADDING, GAP, ENTRY = "plain", "padding", "gap", "entry"  # GAP is a zero between two entries
 
 Place = tuple[int, int]
 
@@ -44,7 +44,7 @@ class Panel:
     ----------
     title : str
     rows, columns : range
-        What is shown; outside the extent there are zeros.
+        What is shown; outside the extent there is padding.
     extent : (int, int)
         Of the map, with the zeros between its entries.
     step : (int, int)
@@ -117,13 +117,13 @@ class Plane:
         return range(min([-lo, *marks]), max([self.extent[axis] - 1 + hi, *marks]) + 1)
 
     def _cell(self, place: Place, mark: Mark | None) -> Cell:
-        if not all(0 <= at < extent for at, extent in zip(place, self.extent, strict=True)):
-            return Cell(ZERO, "0", mark)
-        if any(at % step for at, step in zip(place, self.step, strict=True)):
-            return Cell(GAP, "0", mark)
+        outside = not all(0 <= at < extent for at, extent in zip(place, self.extent, strict=True))
+        between = any(at % step for at, step in zip(place, self.step, strict=True))
+        kind = PADDING if outside else GAP if between else PLAIN
         if self.values is None:
-            return Cell(PLAIN, "", mark)
-        return Cell(PLAIN, short(self.values[place[0] // self.step[0], place[1] // self.step[1]]), mark)
+            return Cell(kind, "", mark)
+        value = 0.0 if outside or between else self.values[place[0] // self.step[0], place[1] // self.step[1]]
+        return Cell(kind, short(value), mark)
 
 
 def short(value: float) -> str:

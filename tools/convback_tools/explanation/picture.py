@@ -13,7 +13,7 @@ from matplotlib.patches import Patch, Rectangle
 
 from convback_tools.explanation import formulas, maps
 from convback_tools.explanation.indices import BY_TAP, place_letters
-from convback_tools.explanation.panels import ENTRY, GAP, PLAIN, ZERO, Cell, Panel
+from convback_tools.explanation.panels import ENTRY, GAP, PADDING, PLAIN, Cell, Panel
 from convback_tools.explanation.presentation import headline
 from convback_tools.explanation.terms import Explanation
 
@@ -26,9 +26,9 @@ LETTER = 0.074  # of a title
 WIDEST = 16.0
 MOST_LEADS = 4
 
-FILL = {PLAIN: "white", ZERO: "0.88", GAP: "0.96", ENTRY: "#D55E00"}
-INK = {PLAIN: "0.2", ZERO: "0.55", GAP: "0.65", ENTRY: "white"}
-MEANING = {ZERO: "zero around the map", GAP: "zero between entries", ENTRY: "the entry"}
+FILL = {PLAIN: "white", PADDING: "0.88", GAP: "0.96", ENTRY: "#D55E00"}
+INK = {PLAIN: "0.2", PADDING: "0.55", GAP: "0.65", ENTRY: "white"}
+MEANING = {PADDING: "padding", GAP: "zero between entries", ENTRY: "the entry"}
 HEADINGS: tuple[dict[str, Any], ...] = ({"fontsize": 11, "weight": "bold"}, {"fontsize": 9, "color": "0.3"})
 HATCH: dict[str, Any] = {"hatch": "////", "edgecolor": "0.78", "facecolor": "none", "linewidth": 0}
 DOT: dict[str, Any] = {"marker": "o", "markeredgecolor": "0.2", "markeredgewidth": 0.7, "linestyle": ""}
@@ -94,7 +94,7 @@ def _draw_maps(
     x, middle = LEFT, HEAD + inside / 2
     for number, pair in enumerate(pairs):
         if number:
-            _sign(axes, x - BETWEEN / 2 - 0.12, middle, "+")
+            _sign(axes, x - BETWEEN / 2 - 0.12, HEAD + TITLE + heights[0] / 2, "+")
         y = HEAD
         for panel, height in zip(pair, heights, strict=True):
             if y > HEAD:

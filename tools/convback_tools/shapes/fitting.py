@@ -35,7 +35,7 @@ class _Option(NamedTuple):
     def difficulty(self) -> tuple[int, ...]:
         """Orders options, simplest first."""
         lo, hi = self.padding
-        return self.dilation, int(lo != hi), int(self.kinds.isdisjoint(("valid", "half"))), self.stride, lo + hi, lo
+        return self.dilation, int(lo != hi), self.stride, int(self.kinds.isdisjoint(("valid", "half"))), lo + hi, lo
 
 
 Options: TypeAlias = tuple[_Option, ...]  # of every axis

@@ -19,7 +19,8 @@ from convback_tools.shapes.words import LIBRARIES
 from convback_tools.shapes.words.common import is_even, leading, same
 from convback_tools.submission import MODES
 
-SHOWN = 12  # rows of a table, positions of a list
+SHOWN = 12  # rows of a table
+LISTED = 6  # ranges of positions in a cell
 FLIPPED = "In mode convolution, w and dw here are your kernel and its gradient rotated by 180 degrees."
 DIVISION = "Shapes tell the sum of the padding of an axis, not how it is divided between the start and the end."
 NO_FIT = (
@@ -122,8 +123,8 @@ def _positions(ranges: Ranges | None) -> str:
     """Ranges as a list of positions, shortened where it is long."""
     if ranges is None:
         return "not looked up"
-    texts = [str(start) if stop == start + 1 else f"{start}-{stop - 1}" for start, stop in ranges[:SHOWN]]
-    if len(ranges) > SHOWN:
+    texts = [str(start) if stop == start + 1 else f"{start}-{stop - 1}" for start, stop in ranges[:LISTED]]
+    if len(ranges) > LISTED:
         texts.append(f"... {sum(stop - start for start, stop in ranges)} in all")
     return ", ".join(texts) or "-"
 

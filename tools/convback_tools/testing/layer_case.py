@@ -14,7 +14,8 @@ from convback.contract import Array
 from convback.errors import did_you_mean
 from convback_tools import arrayfiles, diagnose
 from convback_tools.diagnosis.findings import UNKNOWN, Finding
-from convback_tools.submission import OPERANDS, RESULTS, integer_operands, submission
+from convback_tools.integers import integer_operands
+from convback_tools.submission import OPERANDS, RESULTS, submission
 from convback_tools.suites import Case
 
 
@@ -118,10 +119,10 @@ class LayerCase:
         if array.shape != right.shape:
             return f"{name} has shape {array.shape}; expected {right.shape}"
         error = np.abs(array.astype(np.float64) - right)
-        wrong = int(np.count_nonzero(error))  # NaN is counted
+        wrong = int(np.count_nonzero(error))
         if not wrong:
             return ""
-        worst = tuple(map(int, np.unravel_index(np.where(np.isnan(error), np.inf, error).argmax(), error.shape)))
+        worst = tuple(map(int, np.unravel_index(error.argmax(), error.shape)))  # NaN is the largest
         return (
             f"{name}: {wrong} of {error.size} elements are wrong; furthest off is {name}{list(worst)}, "
             f"got {array[worst]:.17g}, expected {right[worst]:.17g}"

@@ -10,9 +10,8 @@ from typing import Any
 
 from convback import ConvGeometry, ParameterError
 from convback.contract import Array
-from convback_tools import notation, suites
+from convback_tools import integers, notation, suites
 from convback_tools.submission import MODES, OPERANDS, RESULTS, submission
-from convback_tools.vectors import integers
 
 INDEX = "index"  # the name of the file that lists the others
 LONGEST_NAME = 100  # file systems end at 255, and identifiers of a header are made from it
@@ -72,7 +71,7 @@ def vector(layer: Layer, dtype: str) -> Vector:
     ParameterError
         If its sums are too long to be exact in the dtype.
     """
-    operands = integers.operands(layer.geom, dtype)
+    operands = integers.integer_operands(layer.geom, dtype=dtype)
     question = submission({**operands, **layer.parameters})
     right = {op: question.right(op).astype(dtype) for op in RESULTS}
     return Vector(layer, {name: operands[name] for name in OPERANDS} | right)

@@ -12,9 +12,9 @@ from typing import Any
 import convback
 from convback import ParameterError
 from convback.contract import Array
-from convback_tools import arrayfiles
+from convback_tools import arrayfiles, integers
 from convback_tools.submission import OPERANDS
-from convback_tools.vectors import headers, integers, words
+from convback_tools.vectors import headers, words
 from convback_tools.vectors.cases import INDEX, Layer, Vector, vector
 
 FORMATS = ("npz", "json", "bin", "h")

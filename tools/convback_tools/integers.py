@@ -3,7 +3,8 @@
 NumPy does not promise that a seed gives the same numbers in its next version. So these come from a generator that is
 written out here, SplitMix64 (Steele, Lea and Flood 2014), in arithmetic modulo 2^64:
 
-    state = first 8 bytes, little-endian, of SHA-256 of the text "x 1x4x8x8" (name and shape of the array)
+    state = first 8 bytes, little-endian, of SHA-256 of the text "x 1x4x8x8" (name and shape of the array; the second
+            and further draws, "x 1x4x8x8 1" and so on)
     for each element, in row-major order:
         state = state + 0x9E3779B97F4A7C15
         z = (state ^ state >> 30) * 0xBF58476D1CE4E5B9
@@ -20,9 +21,8 @@ from hashlib import sha256
 import numpy as np
 
 from convback import ConvGeometry, ParameterError
-from convback.contract import Array
+from convback.contract import OPS, Array
 from convback.geometry import Shape
-from convback_tools.submission import RESULTS
 from convback_tools.verification.question import EXACT_LIMIT, Question
 
 LARGEST = 9  # a digit, which makes sums that one can follow by hand
@@ -33,7 +33,7 @@ RECIPE = (
 )
 
 
-def operands(geom: ConvGeometry, dtype: str) -> dict[str, Array]:
+def integer_operands(geom: ConvGeometry, draw: int = 0, dtype: str = "float32") -> dict[str, Array]:
     """x, w, dy and b of integers, none of them zero, for which all results are exact in any order of summation.
 
     Raises
@@ -43,21 +43,21 @@ def operands(geom: ConvGeometry, dtype: str) -> dict[str, Array]:
     """
     bound, kind = largest(geom, dtype), np.dtype(dtype)
     shapes = {"x": geom.x_shape, "w": geom.w_shape, "dy": geom.y_shape, "b": (geom.F,)}
-    return {name: integers(seed(name, shape), shape, bound).astype(kind) for name, shape in shapes.items()}
+    return {name: integers(seed(name, shape, draw), shape, bound).astype(kind) for name, shape in shapes.items()}
 
 
 def largest(geom: ConvGeometry, dtype: str) -> int:
     """B, the largest integer that is drawn: K B^2 stays among the integers that the dtype holds."""
-    terms = 1 + max(Question(op, geom, np.dtype(dtype)).most_terms for op in RESULTS)  # and the bias
+    terms = 1 + max(Question(op, geom, np.dtype(dtype)).most_terms for op in OPS)  # and the bias
     if not (bound := min(math.isqrt(EXACT_LIMIT[dtype] // terms), LARGEST)):
         advice = "choose a smaller case" if dtype == "float64" else "choose a smaller case or --dtype float64"
         raise ParameterError(f"sums of {terms} terms are not exact in {dtype}, whatever the integers; {advice}")
     return bound
 
 
-def seed(name: str, shape: Shape) -> str:
+def seed(name: str, shape: Shape, draw: int = 0) -> str:
     """The text that the integers of an array follow from."""
-    return f"{name} {'x'.join(map(str, shape))}"
+    return f"{name} {'x'.join(map(str, shape))}" + (f" {draw}" if draw else "")
 
 
 def integers(text: str, shape: Shape, bound: int) -> Array:
