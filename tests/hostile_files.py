@@ -131,6 +131,10 @@ hostile(
         patched(npz_of(x=(lie := npy("(1000000,)")), method=zipfile.ZIP_DEFLATED), ENTRY, size=len(lie) + 3999976),
         "is said to hold 40000", "at most",
     ),
+    deflated_less=(
+        patched(npz_of(x=(less := npy("(10,)")), method=zipfile.ZIP_DEFLATED), ENTRY, size=len(less) + 16),
+        "x is cut off: 24 of its 40 bytes are there",
+    ),
     stored_lie=(
         patched(npz_of(x=npy("(1000000,)")), ENTRY, size=4000066, compressed=4000066),
         "its members are said to take 4000066 bytes",

@@ -1,16 +1,20 @@
 """`convback check --cmd`: programs that are right, wrong, or worse; each becomes a row, and none a traceback."""
 
 import json
+import re
 import shlex
 import signal
 import subprocess
 import sys
 import time
 from contextlib import nullcontext
+from pathlib import Path
 
+import numpy as np
 import pytest
-from convback_tools import arrayfiles, cli
+from convback_tools import arrayfiles, cli, suites
 from convback_tools.checking.judgement import Judge
+from convback_tools.integers import integer_operands
 from convback_tools.submission import submission
 
 # A layer in plain Python over JSON, which starts in no time. What it does besides, the first argument says.
@@ -77,6 +81,7 @@ if how in ("relu", "relu with bias"):
     y.data = [max(0, value) for value in y.data]
 exec({
     "wrong": "dx.data[7] += 1",
+    "second": "if os.path.exists('seen'): dx.data[7] += 1\\nopen('seen', 'w').close()",
     "half": "dw.data = [value / 2 for value in dw.data]",
     "wrong db": "db.data[0] -= 1",
     "nan": "dx.data[3] = float('nan')",
@@ -180,6 +185,12 @@ def test_what_a_program_does_not_compute_is_not_asked(check):
     assert check("no bias", *SMALL, "--no-bias")[0] == 0
 
 
+def test_a_true_convolution_is_asked_for(check):
+    code, rows, _ = check("right", *SMALL, "--mode", "convolution")
+    wrong = {row["array"] for row in rows.values() if row["status"] == "failed"}
+    assert (code, wrong) == (1, {"y", "dx", "dw"})
+
+
 @pytest.mark.parametrize(
     ("how", "told"),
     [
@@ -248,6 +259,14 @@ def test_files_of_what_failed_are_kept(check, folder):
     assert (folder / "none" / "strided-8x8.stderr.txt").read_text().startswith("no such")
 
 
+def test_every_draw_is_judged(check, folder):
+    code, rows, _ = check("second", "--case", "seed-8x8", "--keep", "kept")
+    assert (code, rows["seed-8x8", "dx"]["wrong"]) == (1, 1)
+    second = integer_operands(suites.case("seed-8x8").geom, 1)
+    given = arrayfiles.read(folder / "kept" / "seed-8x8.in.json")
+    assert all(np.array_equal(given[name], values) for name, values in second.items())
+
+
 @pytest.mark.parametrize("how", ["right", "own"])
 def test_gradients_of_any_layer_are_held_to_its_own_forward(check, how):
     """Ours, and one with a rule for padding that no oracle knows: y has another shape there."""
@@ -281,6 +300,15 @@ def test_a_forward_that_is_not_linear_is_no_standard(check):
         "y": "failed", "dx": "inconclusive", "dw": "inconclusive", "db": "inconclusive",
     }  # fmt: skip
     assert "Expected is the layer alone, without an activation" in rows[next(iter(rows))]["reason"]
+
+
+@pytest.mark.parametrize(("limit", "undecided"), [(2000, ["dx"]), (1500, ["y", "dx", "dw", "db"])])
+def test_sums_that_might_be_rounded_are_not_compared(check, monkeypatch, limit, undecided):
+    """Of products up to 81: 24 for y of x + x', 48 for dx of a layer whose rule for positions is not known."""
+    monkeypatch.setattr("convback_tools.checking.own_forward.EXACT_LIMIT", {"float32": limit})
+    code, rows, _ = check("right", "--case", "g1mb2ic3ih4iw3oc4kh2kw2", "--own-forward", "--draws", "1")
+    assert [row["array"] for row in rows.values() if row["status"] == "inconclusive"] == undecided
+    assert code == (4 if "y" in undecided else 0)
 
 
 def test_db_needs_a_forward_with_a_bias(check):
@@ -360,3 +388,20 @@ def test_an_interrupt_ends_the_program_as_well(folder):
     _, err = process.communicate(timeout=20)
     assert (process.returncode, err.strip()) == (130, "Interrupted.")
     assert_silent(folder / "beat")
+
+
+def test_the_program_and_the_file_that_the_document_shows(folder, monkeypatch, capsys):
+    text = (Path(__file__).parents[1] / "docs" / "checking.md").read_text(encoding="utf-8")
+    program = re.search(r"program, `mycnn.py`:\n\n```python\n(.*?)```", text, re.DOTALL)[1]
+    (folder / "mycnn.py").write_text(program)
+    (folder / "tiny.json").write_text(re.search(r"```json\n(.*?)```", text, re.DOTALL)[1])
+    arrayfiles.write(folder / "tiny.bin", arrayfiles.read(folder / "tiny.json"))
+    dump = [line[10:57] for line in text.splitlines() if re.match("[0-9a-f]{8}  ", line)]
+    assert (folder / "tiny.bin").read_bytes() == bytes.fromhex(" ".join(dump))
+    shown = "python mycnn.py {in} {out}"
+    monkeypatch.setattr("sys.argv", ["convback", "check", "--cmd", shown.replace("python", sys.executable, 1)])
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    out = "\n".join(line.rstrip() for line in capsys.readouterr().out.replace(sys.executable, "python").splitlines())
+    assert end.value.code == 0
+    assert f"$ convback check --cmd '{shown}'\n{out}\n" in text

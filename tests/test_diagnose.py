@@ -65,15 +65,24 @@ def first(found):
     return finding
 
 
+OTHERS = {
+    "one-dimension": convback.ConvGeometry((2, 4, 11), (6, 2, 3), 2, ((1, 2),), 2, 2),
+    "three-dimensions": convback.ConvGeometry((2, 2, 4, 5, 6), (3, 2, 2, 3, 2), (1, 2, 2), 1),
+    "depthwise": convback.ConvGeometry((2, 3, 6, 5), (3, 1, 3, 3), 1, 1, 1, 3),
+    "tiny": convback.ConvGeometry((1, 1, 3, 3), (1, 1, 2, 2)),
+}
+
+
 @pytest.mark.parametrize("kind", ["integers", "reals"])
 @pytest.mark.parametrize("op", RESULTS)
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", [*CASES, *OTHERS])
 def test_every_mistake_is_named_or_tied(name, op, kind):
-    """On each of the discriminating cases that shows it: first, or with all that would give the same numbers."""
-    for candidate, result in wrong_results(CASES[name], op, kind):
+    """On each case that shows it: first, or among all that would give the same numbers."""
+    geom = (CASES | OTHERS)[name]
+    for candidate, result in wrong_results(geom, op, kind):
         if result.size and not result.any():
             continue  # zeros say nothing
-        finding = first(diagnosis(asked(CASES[name], kind, **{op: result}), Judge()))
+        finding = first(diagnosis(asked(geom, kind, **{op: result}), Judge()))
         assert candidate.id in (finding.id, *(tie.id for tie in finding.ties)), (candidate, finding)
         assert (finding.array, finding.residual < 1e-12) == (op, True)
 

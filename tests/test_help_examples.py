@@ -10,27 +10,24 @@ from convback_tools import arrayfiles
 from convback_tools.cli import cli
 from convback_tools.submission import submission
 
-# Others need a backend of the reader's own, or take long.
 ROOT = Path(__file__).parents[1]
+SHOWN = re.compile(r"^```console\n\$ convback ((?:diagnose|case) [^\n]*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 
+# Others need a backend of the reader's own, or take long.
 COMMANDS = ("backends", "check", "diagnose", "case", "explain", "vectors", "shape")
 
 
 def examples(name):
-    text = re.sub(
-        r"\n +", " ", cli.commands[name].help.partition("Examples:")[2].replace("\n      convback", "\nconvback")
-    )
-    return [line for line in text.splitlines() if line.startswith("convback")]
+    _, _, text = cli.commands[name].help.partition("Examples:")
+    return [" ".join(line.split()) for line in re.split(r"\n +(?=convback)", text)[1:]]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A folder with test vectors, and a file with a mistake in dx."""
     folder = tmp_path_factory.mktemp("reader")
-    assert (
-        CliRunner().invoke(cli, ["vectors", str(folder / "vectors"), "--quiet"], standalone_mode=False).return_value
-        == 0
-    )
+    written = CliRunner().invoke(cli, ["vectors", str(folder / "vectors"), "--quiet"], standalone_mode=False)
+    assert written.return_value == 0
     members = arrayfiles.read(folder / "vectors" / "seed-8x8.npz")
     misread = {**members, "w": members["w"].swapaxes(0, 1).copy()}
     arrayfiles.write(folder / "mine.npz", {**members, "dx": submission(misread).right("dx").astype("float32")})
@@ -57,10 +54,7 @@ def test_every_command_has_examples():
 @pytest.mark.parametrize("document", ["README.md", "docs/diagnosis.md"])
 def test_documents_show_what_is_printed(document, folder, monkeypatch):
     monkeypatch.chdir(folder)
-    text = (ROOT / document).read_text(encoding="utf-8")
-    shown = re.findall(
-        r"^```console\n\$ convback ((?:diagnose|case) [^\n]*)\n(.*?)^```", text, re.DOTALL | re.MULTILINE
-    )
+    shown = SHOWN.findall((ROOT / document).read_text(encoding="utf-8"))
     assert shown
     for line, output in shown:
         result = CliRunner().invoke(cli, shlex.split(line), standalone_mode=False)

@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from convback import ConvGeometry, DTypeError, ParameterError, ShapeError
+from convback import ConvbackError, ConvGeometry, DTypeError, ParameterError, ShapeError
 from convback.contract import Array
 from convback.errors import did_you_mean, quoted
+from convback.geometry import Shape
+from convback_tools.shapes import fitting
 from convback_tools.verification import oracle
 from convback_tools.verification.question import EXACT_LIMIT, Question
 
@@ -120,8 +122,22 @@ def _widened(name: str, value: Any) -> Array:
 
 def _check_dy(dy: Array | None, geom: ConvGeometry) -> None:
     if dy is not None and dy.shape != geom.y_shape:
-        parameters = f"stride {geom.stride}, padding {geom.padding}, dilation {geom.dilation}"
         raise ShapeError(
-            f"dy has shape {dy.shape}, but y of x {geom.x_shape} and w {geom.w_shape} with {parameters} has "
-            f"{geom.y_shape}; give the parameters of your layer, or see `convback shape`"
+            f"dy has shape {dy.shape}, but y of x {geom.x_shape} and w {geom.w_shape} with {_parameters(geom)} has "
+            f"{geom.y_shape}; {_fitting(dy.shape, geom)}"
         )
+
+
+def _fitting(y_shape: Shape, geom: ConvGeometry) -> str:
+    """What the parameters may be, from the shapes."""
+    try:
+        fits = fitting.parameters(geom.x_shape, geom.w_shape, y_shape)
+    except ConvbackError:  # of another number of axes, images or filters
+        fits = []
+    if not fits:
+        return "give the parameters of your layer, or see `convback shape`"
+    return f"the simplest that fit are {_parameters(fits[0])}; `convback shape` with --x, --w and --y lists others"
+
+
+def _parameters(geom: ConvGeometry) -> str:
+    return f"stride {geom.stride}, padding {geom.padding}, dilation {geom.dilation}"

@@ -51,7 +51,7 @@ def read(file: BinaryIO, size: int, max_memory: int) -> dict[str, Any]:
     if size * EXPANSION > max_memory:
         raise ParameterError(
             f"this is {amount(size)} of JSON, which may need {amount(size * EXPANSION)} of memory, and "
-            f"{amount(max_memory)} are allowed. Allow more memory, or write .npz or .bin, which need less"
+            f"{amount(max_memory)} are allowed. Allow more (--max-memory), or write .npz or .bin, which need less"
         )
     members = parsed(file.read(size))
     members.pop(NOTES, None)

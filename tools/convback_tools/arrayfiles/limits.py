@@ -97,7 +97,7 @@ def check_memory(layouts: Mapping[str, Layout], max_memory: int) -> None:
         raise ParameterError(
             f"the arrays need {amount(total)} of memory, as they are and as float64, and {amount(max_memory)} are "
             f"allowed; the largest is {name}, {layout.dtype.name} of shape {layout.shape}, with {amount(needed[name])}"
-            ". Allow more memory, or give a smaller layer"
+            ". Allow more (--max-memory), or give a smaller layer"
         )
 
 

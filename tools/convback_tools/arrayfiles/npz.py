@@ -24,10 +24,8 @@ from convback_tools.arrayfiles import npy
 from convback_tools.arrayfiles.limits import ARRAYS, MOST_ENTRIES, Layout, amount, check_memory, check_name, parameter
 
 LONGEST_READ = 2**14  # bytes; a directory of all members that there are takes about one KiB
-LARGEST_PARAMETER = 2**10  # bytes
 DEFLATE = 1032  # times: more than that, no deflated bytes can expand
 ENCRYPTED = 0x1
-EARLIEST = (1980, 1, 1, 0, 0, 0)  # that a zip can tell
 UNIX = 3
 
 OTHER_METHODS = {9: "deflate64", 12: "bzip2", 14: "LZMA", 93: "Zstandard"}
@@ -120,7 +118,7 @@ def _layout(archive: zipfile.ZipFile, name: str, info: zipfile.ZipInfo) -> Layou
             f"{name} is {layout.dtype.name} of shape {layout.shape}, which is {layout.nbytes} bytes, but "
             f"{max(0, info.file_size - start)} follow its header"
         )
-    if name not in ARRAYS and (layout.nbytes > LARGEST_PARAMETER or layout.size > 2 * MOST_ENTRIES):
+    if name not in ARRAYS and layout.size > 2 * MOST_ENTRIES:
         raise ParameterError(
             f"{name} has shape {layout.shape}; expected a number, a word, or one or a pair a dimension"
         )
@@ -145,7 +143,7 @@ def write(file: BinaryIO, members: Mapping[str, Any], notes: Mapping[str, str]) 
     """Write members that are allowed, stored, so that the bytes depend on no library; notes have no place."""
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
         for name, value in members.items():
-            info = zipfile.ZipInfo(f"{name}.npy", EARLIEST)
+            info = zipfile.ZipInfo(f"{name}.npy")  # of 1980, not of now
             info.create_system = UNIX
             try:
                 array = np.asarray(value, np.int64 if isinstance(value, (int, list)) else None)

@@ -28,9 +28,6 @@ from convback_tools.verification.tasks import DTYPES
 DEFAULT_OPS = ("dx", "dw")
 
 
-PlotFile = options.PictureFile
-
-
 @click.command("bench", short_help="Time verified backends side by side.")
 @options.backends
 @options.cases("seed")

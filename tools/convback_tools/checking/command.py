@@ -65,7 +65,10 @@ FORMATS = [suffix.removeprefix(".") for suffix in arrayfiles.SUFFIXES]
     "--keep", type=click.Path(file_okay=False, path_type=Path), metavar="DIR",
     help="Keep the files of cases that did not pass, with the right results, for `convback diagnose`.",
 )  # fmt: skip
-@click.option("--max-macs", default=Judge.max_macs, show_default=True, type=click.IntRange(1), help="Most products.")
+@click.option(
+    "--max-macs", default=Judge.max_macs, show_default=True, type=click.IntRange(1),
+    help="Most products for the oracle; a larger layer is inconclusive.",
+)  # fmt: skip
 @click.option(
     "--max-memory", type=options.BYTES,
     help="Most memory for the arrays, and the largest file that the program may write.  [default: 4GiB for FILE, "

@@ -131,9 +131,9 @@ def _likeness(shape: Shape, op: str, given: Submission) -> str:
     g = given.geom
     padded = tuple(extent + lo + hi for extent, (lo, hi) in zip(g.x_spatial, g.padding, strict=True))
     known = {
-        "x with its padding: cut the padding off": (g.N, g.C, *padded),
         "w: is this dw?": g.w_shape,
         "x: is this dx?": g.x_shape,
+        "x with its padding: cut the padding off": (g.N, g.C, *padded),
         "y and dy: is this y?": g.y_shape,
         "b: is this db?": (g.F,),
         "w with filters and channels exchanged: w is (F, C/groups, *kernel)": (*g.w_shape[1::-1], *g.kernel),

@@ -12,6 +12,8 @@ If it does not, it fails for one half of x' as well, which finds a wrong element
 from __future__ import annotations
 
 import math
+import shutil
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ import numpy as np
 from convback.contract import Array
 from convback_tools.checking.program import Program, Trouble
 from convback_tools.checking.rows import Row, with_evidence
-from convback_tools.checking.trials import Evidence, Trials
+from convback_tools.checking.trials import FOLDERS, Evidence, Trials
 from convback_tools.integers import integer_operands
 from convback_tools.suites import Case
 from convback_tools.verification.adjoint import no_integers
@@ -41,7 +43,7 @@ class OwnForwardTrials(Trials):
             members["b"] = np.zeros_like(members["b"])
         results = self._first(members, folder)
         fresh = integer_operands(case.geom, seed + PROBE, self.dtype)
-        layer = Layer(self.program, folder / "forward", members, results, fresh)
+        layer = Layer(self.program, members, results, fresh)
         row = Row(case.name, "y", self.dtype, "linear", "passed", size=results["y"].size)
         rows = [_linear(row, layer)]
         for op in [op for op in OPERANDS if op in results]:
@@ -60,6 +62,8 @@ class OwnForwardTrials(Trials):
             if (shape := results["y"].shape) == members["dy"].shape:
                 return results
             members["dy"] = np.resize(members["dy"], shape)
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir()
         raise Trouble(f"its y has shape {shape}, which depends on dy")
 
 
@@ -69,20 +73,19 @@ class Layer:
     def __init__(
         self,
         program: Program,
-        folder: Path,
         members: dict[str, Any],
         results: dict[str, Array],
         probes: dict[str, Array],
     ) -> None:
-        self.program, self.folder = program, folder
-        self.members, self.results, self.probes = members, results, probes
+        self.program, self.members, self.results, self.probes = program, members, results, probes
         self.limit = EXACT_LIMIT[members["x"].dtype.name]
         self.at_probes: dict[str, Array] = {}
         self._check(results["y"])
 
     def y(self, name: str, value: Array) -> Array:
         """y with another x, w or b."""
-        y = self.program.run(self.folder, {**self.members, name: value}).get("y")
+        with tempfile.TemporaryDirectory(prefix=FOLDERS, ignore_cleanup_errors=True) as folder:
+            y = self.program.run(Path(folder), {**self.members, name: value}).get("y")
         if y is None or y.shape != self.results["y"].shape:
             raise Trouble(f"for another {name}, its y has shape {y if y is None else y.shape}")
         self._check(y)

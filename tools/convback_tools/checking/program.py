@@ -29,6 +29,7 @@ from convback_tools.submission import RESULTS
 SKIP = 77  # the exit code for "I cannot do this case", as automake has it
 IN, OUT = "{in}", "{out}"
 STDOUT, STDERR = "stdout.txt", "stderr.txt"
+LONGEST = 1e6  # seconds, also in place of infinity and NaN, which no timer takes
 LAST_LINES, LONGEST_TAIL = 3, 400  # of what it printed, in a reason
 
 
@@ -62,7 +63,7 @@ class Program:
     max_memory: int
 
     def run(self, folder: Path, members: Mapping[str, Any]) -> dict[str, Array]:
-        """Write the in-file to a folder, run the program, and read what it left there: some of y, dx, dw and db.
+        """Write the in-file to an empty folder, run the program, and read what it left there: some of y, dx, dw and db.
 
         Raises
         ------
@@ -72,8 +73,6 @@ class Program:
             If the program cannot be started.
         """
         source, target = self.source(folder), self.target(folder)
-        folder.mkdir(exist_ok=True)  # an earlier run may have removed it
-        target.unlink(missing_ok=True)
         arrayfiles.write(source, members)
         words = [word.replace(IN, str(source)).replace(OUT, str(target)) for word in self.words]
         code = self._execute(words, folder)
@@ -160,7 +159,7 @@ def program(command: str, suffix: str, timeout: float, max_memory: int) -> Progr
             f"--cmd {quoted(command)} has no {' and no '.join(missing)}; expected places for the two files, such as "
             f"'./mycnn {IN} {OUT}'"
         )
-    return Program(words, suffix, timeout, max_memory)
+    return Program(words, suffix, timeout if timeout < LONGEST else LONGEST, max_memory)
 
 
 @contextmanager

@@ -52,12 +52,6 @@ class Row:
     expected: float | None = None
     reason: str = ""
 
-    @property
-    def rank(self) -> tuple[int, float]:
-        """Sorts the verdicts of several draws: the worst is the highest."""
-        order = ("unsupported", "passed", "inconclusive", "failed", "error")
-        return order.index(self.status), self.error_over_bound or 0.0
-
 
 def with_evidence(row: Row, found: Finding) -> Row:
     """The row, with what a comparison has found."""

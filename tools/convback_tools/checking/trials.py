@@ -23,6 +23,7 @@ from convback_tools.integers import integer_operands, largest
 from convback_tools.submission import MODES, RESULTS, submission
 from convback_tools.suites import Case
 
+FOLDERS = "convback-"  # how the names of temporary folders begin
 LONGEST_NAME = 200  # of a file; systems take 255 bytes
 WIDENED = 8  # bytes of an element once it is float64, in which all is judged
 
@@ -74,7 +75,7 @@ class Trials(ABC):
         """Run the program on a draw, and judge; Trouble and Skipped may be raised."""
 
     def rows(self, case: Case) -> list[Row]:
-        """A row for each result of a case, of its worst draw; or one that says why there are none."""
+        """A row for each result, of the first draw in which one does not pass; or one that says why there are none."""
         shapes = (case.geom.x_shape, case.geom.w_shape, case.geom.y_shape)
         if (needed := WIDENED * sum(map(math.prod, shapes))) > self.program.max_memory:
             reason = f"operands of {needed} bytes are more than --max-memory {self.program.max_memory}"
@@ -83,17 +84,15 @@ class Trials(ABC):
             largest(case.geom, self.dtype)
         except ParameterError as error:
             return [_without_result(case, "inconclusive", str(error))]
-        worst: dict[str | None, Row] = {}
         for draw in range(self.draws):
-            for row in self._draw(case, self.seed + draw):
-                worst[row.array] = max(worst.get(row.array, row), row, key=lambda row: row.rank)
-            if any(row.status in ("failed", "error", "unsupported") for row in worst.values()):
+            rows = self._draw(case, self.seed + draw)
+            if any(row.status != "passed" for row in rows):
                 break
-        return list(worst.values())
+        return rows
 
     def _draw(self, case: Case, seed: int) -> list[Row]:
         members = self._members(case.geom, seed)
-        with tempfile.TemporaryDirectory(prefix="convback-", ignore_cleanup_errors=True) as name:
+        with tempfile.TemporaryDirectory(prefix=FOLDERS, ignore_cleanup_errors=True) as name:
             folder = Path(name)
             try:
                 evidence = self.face(case, members, folder, seed)
