@@ -227,6 +227,7 @@ def test_integers_are_exact(dtype):
     row = verdict("dx", members)
     assert (row.tier, row.status, row.wrong, row.size) == ("exact", "failed", 1, 240)
     assert (row.worst_index, row.got - row.expected, row.max_abs_error) == ((1, 3, 2, 2), 1, 1)
+    assert row.reason == "1 of 240 elements are wrong"  # no digits that are few explain it
 
 
 def test_integers_that_were_printed_are_not_exact():

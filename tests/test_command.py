@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 import shlex
 
 import pytest
@@ -115,6 +116,18 @@ def test_formats_agree(command, tmp_path):
         written = command(*line, "--format", style, "-o", str(tmp_path / "file"))
         assert (written.code, written.out) == (0, "")
         assert (tmp_path / "file").read_text().strip() == command(*line, "--format", style).out.strip()
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_results_can_go_to_a_pipe(command, tmp_path):
+    """It is written to, and not replaced by a file, as a device such as /dev/null must not be."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    assert command("case", "seed-8x8", "--format", "json", "-o", str(pipe)).code == 0
+    assert pipe.is_fifo()
+    assert json.loads(os.read(reader, 2**16))["schema"] == 1
+    os.close(reader)
 
 
 def test_output_has_no_control_characters_without_a_terminal(command):
