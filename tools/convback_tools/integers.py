@@ -25,7 +25,7 @@ from convback.contract import OPS, Array
 from convback.geometry import Shape
 from convback_tools.verification.question import EXACT_LIMIT, Question
 
-DIGIT = 9
+DIGIT, TWO_DIGITS = 9, 99
 
 RECIPE = (
     "SplitMix64; its state starts as the first 8 bytes, little-endian, of SHA-256 of the text that is the seed; each "
@@ -36,8 +36,8 @@ RECIPE = (
 def integer_operands(geom: ConvGeometry, draw: int = 0, dtype: str = "float32") -> dict[str, Array]:
     """x, w, dy and b of integers, none of them zero, for which all results are exact in any order of summation.
 
-    Those of the first draw have a single digit, so that sums can be followed by hand. Those of further draws are as large
-    as exactness allows: a wrong bilinear form passes one of integers 1 <= |v| <= B with probability 1/B at most.
+    Those of the first draw have a single digit, so that sums can be followed by hand. Those of further draws have two: a
+    wrong bilinear form passes a draw of integers 1 <= |v| <= B with probability 1/B at most.
 
     Raises
     ------
@@ -55,7 +55,7 @@ def largest(geom: ConvGeometry, dtype: str, draw: int = 0) -> int:
     if not (bound := math.isqrt(EXACT_LIMIT[dtype] // terms)):
         advice = "choose a smaller case" if dtype == "float64" else "choose a smaller case or --dtype float64"
         raise ParameterError(f"sums of {terms} terms are not exact in {dtype}, whatever the integers; {advice}")
-    return bound if draw else min(bound, DIGIT)
+    return min(bound, TWO_DIGITS if draw else DIGIT)
 
 
 def seed(name: str, shape: Shape, draw: int = 0) -> str:
