@@ -25,7 +25,7 @@ from convback.contract import OPS, Array
 from convback.geometry import Shape
 from convback_tools.verification.question import EXACT_LIMIT, Question
 
-DIGIT, TWO_DIGITS = 9, 99
+DIGIT = 9  # makes sums that one can follow by hand
 
 RECIPE = (
     "SplitMix64; its state starts as the first 8 bytes, little-endian, of SHA-256 of the text that is the seed; each "
@@ -36,26 +36,25 @@ RECIPE = (
 def integer_operands(geom: ConvGeometry, draw: int = 0, dtype: str = "float32") -> dict[str, Array]:
     """x, w, dy and b of integers, none of them zero, for which all results are exact in any order of summation.
 
-    Those of the first draw have a single digit, so that sums can be followed by hand. Those of further draws have two: a
-    wrong bilinear form passes a draw of integers 1 <= |v| <= B with probability 1/B at most.
+    A wrong bilinear form passes a draw with probability 1/B at most (Schwartz and Zippel).
 
     Raises
     ------
     ParameterError
         If the sums have too many terms for that.
     """
-    bound, kind = largest(geom, dtype, draw), np.dtype(dtype)
+    bound, kind = largest(geom, dtype), np.dtype(dtype)
     shapes = {"x": geom.x_shape, "w": geom.w_shape, "dy": geom.y_shape, "b": (geom.F,)}
     return {name: integers(seed(name, shape, draw), shape, bound).astype(kind) for name, shape in shapes.items()}
 
 
-def largest(geom: ConvGeometry, dtype: str, draw: int = 0) -> int:
+def largest(geom: ConvGeometry, dtype: str) -> int:
     """B, the largest integer of a draw: K B^2 stays among the integers that the dtype holds."""
     terms = 1 + max(Question(op, geom, np.dtype(dtype)).most_terms for op in OPS)  # and the bias
     if not (bound := math.isqrt(EXACT_LIMIT[dtype] // terms)):
         advice = "choose a smaller case" if dtype == "float64" else "choose a smaller case or --dtype float64"
         raise ParameterError(f"sums of {terms} terms are not exact in {dtype}, whatever the integers; {advice}")
-    return min(bound, TWO_DIGITS if draw else DIGIT)
+    return min(bound, DIGIT)
 
 
 def seed(name: str, shape: Shape, draw: int = 0) -> str:
