@@ -203,6 +203,19 @@ def test_a_true_convolution_is_one_finding_for_all():
     assert diagnosis(submission({**operands(SEED), **results}, mode="convolution"), Judge()).is_right
 
 
+def test_mistakes_in_a_true_convolution():
+    """dw of the mode's own order: a flip is no mistake, and where errors stand is told in that order."""
+    right = submission({**operands(SEED)}, mode="convolution").right("dw")
+    flipped = diagnosis(submission({**operands(SEED), "dw": right[..., ::-1, ::-1]}, mode="convolution"), Judge())
+    assert first(flipped).id == "dw.flipped"
+    off = right.copy()
+    off[:, :, 0] += 1
+    assert (
+        "only in rows 0"
+        in first(diagnosis(submission({**operands(SEED), "dw": off}, mode="convolution"), Judge())).place
+    )
+
+
 def test_pairs_of_mistakes():
     known = {(c.id, c.what): c for c in candidates("dx", 2)}
     pair = (

@@ -91,7 +91,7 @@ def diagnosis(given: Submission, judge: Judge, deep: bool = False, advance: Prog
         findings = [_finding(op, comparisons[op], explained) for op in wrong]
     if _is_of_other_mode(given, judge, wrong):
         findings = [_of_other_mode(finding) for finding in findings]
-    errors = {op: c.got - c.standard.expected for op, c in comparisons.items() if c.is_comparable}
+    errors = {op: c.error for op, c in comparisons.items() if c.is_comparable}
     return Diagnosis(tuple(findings), tuple(verdicts), tuple(_notes(given, verdicts, findings)), errors)
 
 
@@ -102,9 +102,7 @@ def _comparison(given: Submission, op: str, judge: Judge) -> Comparison:
     of_right_shape = got if got.shape == shape else np.zeros(shape)
     fitting = replace(given, results={**given.results, op: of_right_shape})
     held = standard(fitting, op, making(given, op, judge.computed_in, judge.digits))
-    if op == "dw":  # candidates compute a correlation's
-        got, held = given.correlated(got), replace(held, expected=given.correlated(held.expected))
-    return Comparison(got, right, held)
+    return Comparison(got, right, held, given.correlated if op == "dw" else lambda result: result)
 
 
 def _explanations(comparison: Comparison, deep: bool, advance: Progress) -> list[Explanation]:

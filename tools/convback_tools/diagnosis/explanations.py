@@ -57,12 +57,15 @@ class Explanation:
 
 
 class Comparison:
-    """A wrong result, and what it is held against."""
+    """A wrong result, and what it is held against.
 
-    def __init__(self, got: Array, right: Task, standard: Standard) -> None:
+    `oriented` turns what a task computes, which is of a cross-correlation, into the mode of the result.
+    """
+
+    def __init__(self, got: Array, right: Task, standard: Standard, oriented: Callable[[Array], Array]) -> None:
         self.finite = np.isfinite(got)
         self.got = np.where(self.finite, got, 0.0)
-        self.right, self.standard = right, standard
+        self.right, self.standard, self.oriented = right, standard, oriented
         self.size = float(np.linalg.norm(self.got))
         bounds = standard.allowed[np.isfinite(standard.allowed)]
         self.noise = 4 * float(bounds.max(initial=0))  # a candidate sums other products than the right result
@@ -74,23 +77,31 @@ class Comparison:
         return self.got.shape == self.standard.expected.shape
 
     @property
+    def error(self) -> Array:
+        """What the result is, less what it should be."""
+        return np.where(self.finite, self.got - self.standard.expected, np.nan)
+
+    @property
     def place(self) -> str:
         """Where the wrong entries stand, in words."""
         right, t = self.standard.expected, self.right
         if not self.is_comparable:
             return f"its shape is {self.got.shape}, where {right.shape} is right"
-        wrong = ~self.finite | (np.abs(self.got - right) > self.standard.allowed)
+        wrong = ~self.finite | (np.abs(self.error) > self.standard.allowed)
         infinite = "" if self.finite.all() else f"{int(np.sum(~self.finite))} entries are NaN or infinite; "
         return infinite + location(t.op, wrong, t.geom)
 
     def explanation(self, chosen: tuple[Candidate, ...], result: Array | None) -> Explanation | None:
         """How well mistakes explain the result; None where they give another shape, nothing, or what is right."""
-        if result is None or result.shape != self.got.shape or self.is_right(result, chosen):
+        if result is None:
+            return None
+        result = self.oriented(result)
+        if result.shape != self.got.shape or self.is_right(result, chosen):
             return None
         if result.size and not result.any():  # that says nothing of which mistake it was
             return None
         added = any(c.added for c in chosen)
-        target = self.got - np.where(self.finite, self.right.result(), 0.0) if added else self.got
+        target = np.where(self.finite, self.error, 0.0) if added else self.got
         fitted = self.fit(np.where(self.finite, result, 0.0), target)
         if fitted is None:
             return None
