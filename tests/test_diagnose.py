@@ -2,6 +2,7 @@
 
 import json
 from functools import cache
+from itertools import product
 
 import numpy as np
 import pytest
@@ -73,9 +74,8 @@ OTHERS = {
 }
 
 
-@pytest.mark.parametrize("kind", ["integers", "reals"])
 @pytest.mark.parametrize("op", RESULTS)
-@pytest.mark.parametrize("name", [*CASES, *OTHERS])
+@pytest.mark.parametrize(("name", "kind"), [*product(CASES, ("integers", "reals")), *product(OTHERS, ["integers"])])
 def test_every_mistake_is_named_or_tied(name, op, kind):
     """On each case that shows it: first, or among all that would give the same numbers."""
     geom = (CASES | OTHERS)[name]
