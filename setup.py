@@ -17,6 +17,7 @@ from typing import Any
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.modified import newer_group
 
 DEBUG = os.environ.get("CONVBACK_DEBUG_BUILD", "0") not in ("", "0")
 
@@ -44,6 +45,7 @@ DIRECTIVES = {
     "nonecheck": DEBUG,
 }
 
+HEEDED = ("CC", "CFLAGS", "CPPFLAGS", "LDFLAGS", "CL")  # by compilers, or by setuptools for them
 UNIX_FLAGS = ["-O0", "-g"] if DEBUG else ["-O3", "-fno-math-errno"]
 MSVC_FLAGS = ["/Od"] if DEBUG else ["/O2"]
 
@@ -54,11 +56,15 @@ class OptionalBuildExt(build_ext):
     def build_extension(self, ext: Any) -> None:
         msvc = self.compiler.compiler_type == "msvc"
         flags, openmp = (MSVC_FLAGS, ["/openmp"]) if msvc else (UNIX_FLAGS, ["-fopenmp"])
+        flags = flags + ([] if msvc else ISAS[ext.name.rpartition("_")[2]])
         built = Path(self.build_lib, self.get_ext_filename(ext.name))
+        recipe = [*flags, *(os.environ.get(name, "") for name in HEEDED)]
+        if _is_fresh(built, ext, recipe):
+            return
         built.unlink(missing_ok=True)  # one left by an earlier build may be of another source
         failure = ""
         for extra in (openmp, []):
-            ext.extra_compile_args = flags + ([] if msvc else ISAS[ext.name.rpartition("_")[2]]) + extra
+            ext.extra_compile_args = flags + extra
             ext.extra_link_args = [] if msvc else extra
             try:
                 super().build_extension(ext)
@@ -71,6 +77,7 @@ class OptionalBuildExt(build_ext):
             "error": "" if built.exists() else failure,
             "openmp": bool(extra),
             "debug": DEBUG,
+            "recipe": recipe,
         }
         _report(built, ext).write_text(json.dumps(report) + "\n", encoding="utf-8")
 
@@ -86,6 +93,15 @@ class OptionalBuildExt(build_ext):
     def get_outputs(self) -> list[str]:
         """What was built, for the record of installed files; an extension that failed is not there."""
         return [path for path in super().get_outputs() if Path(path).exists()]
+
+
+def _is_fresh(built: Path, ext: Any, recipe: list[str]) -> bool:
+    """Whether an earlier build in this folder has made the same: a second install then compiles nothing."""
+    if not built.exists() or not _report(built, ext).exists():
+        return False
+    before = json.loads(_report(built, ext).read_text(encoding="utf-8"))
+    same = before.get("recipe") == recipe and before["openmp"]  # without OpenMP it is tried again
+    return same and not newer_group([__file__, *ext.sources, *ext.depends], str(built))
 
 
 def _report(built: Path, ext: Any) -> Path:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -23,9 +24,12 @@ EXTRAS = metadata("convback").get_all("Provides-Extra")
 CACHE = tempfile.TemporaryDirectory(prefix="convback-tests-", ignore_cleanup_errors=True)
 os.environ["CONVBACK_CACHE"] = CACHE.name
 
+# A shell's background job ignores Ctrl-C, and so would the programs whose answer to it is tested.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # `pytest --hypothesis-profile=long` draws more, and other examples each time.
 PHASES = set(Phase) - {Phase.explain}  # which takes minutes
-settings.register_profile("short", max_examples=300, deadline=None, phases=PHASES, derandomize=True)
+settings.register_profile("short", max_examples=500, deadline=None, phases=PHASES, derandomize=True)
 settings.register_profile("long", max_examples=50_000, deadline=None, phases=PHASES, print_blob=True)
 settings.load_profile("short")
 

@@ -20,7 +20,7 @@ and oc, change places.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from convback import ConvGeometry, ParameterError
 from convback.geometry import AXIS_LETTERS, effective_kernel
@@ -87,6 +87,11 @@ def to_word(geom: ConvGeometry) -> str:
     return (
         f"g{geom.groups}mb{geom.N}ic{geom.C}{text['i']}oc{geom.F}{text['k']}{text['s']}{text['p']}{trailing}{text['d']}"
     )
+
+
+def arguments(geom: ConvGeometry) -> dict[str, Any]:
+    """The parameters of a geometry, as the functions of convback and `ConvGeometry` take them by name."""
+    return {"stride": geom.stride, "padding": geom.padding, "dilation": geom.dilation, "groups": geom.groups}
 
 
 def _numbers(word: str) -> tuple[dict[str, int], str | None]:

@@ -18,6 +18,7 @@ from convback.geometry import PADDING_WORDS
 from convback_tools import report, suites
 from convback_tools.submission import MODES
 from convback_tools.suites import Case
+from convback_tools.verification.challenges import UNIT_ROUNDOFF
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -68,6 +69,17 @@ class _Numbers(click.ParamType[Any]):
             self.fail(f"{value!r} is not understood.{did_you_mean(text, self.words)} Expected {self.forms}", param, ctx)
         # One pair is that of a single axis if written 1:2, else it is a number for each axis, as in Python.
         return numbers[0] if len(numbers) == 1 and ":" not in text else numbers
+
+
+def making(function: F) -> F:
+    """--computed-in and --digits: how the numbers of a file were made."""
+    function = click.option(
+        "--digits", type=click.IntRange(1, 30), help="The numbers of FILE were printed with so many digits."
+    )(function)
+    return click.option(
+        "--computed-in", type=click.Choice(list(UNIT_ROUNDOFF)),
+        help="What the numbers of FILE were computed in.  [default: the narrowest dtype of its arrays]",
+    )(function)  # fmt: skip
 
 
 def layer_parameters(function: F) -> F:
@@ -149,6 +161,11 @@ def chosen_cases(suite: str, words: tuple[str, ...]) -> list[Case]:
         return [suites.case(word) for word in words] or suites.suite(suite)
     except ConvbackError as error:
         raise click.UsageError(str(error)) from None
+
+
+def text_of(value: Any) -> str:
+    """A number, or numbers, as an option takes them."""
+    return str(value).replace(" ", "")
 
 
 def title(suite: str, words: Sequence[str], files: Sequence[Path] = ()) -> str:

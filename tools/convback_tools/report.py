@@ -8,7 +8,7 @@ import json
 import math
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from convback_tools.environment import environment
+from convback_tools.writing import replacing
 
 SCHEMA = 1
 FORMATS = ("table", "json", "csv", "md")
@@ -52,26 +53,28 @@ class Report:
 
 def write(report: Report, style: str, path: Path | None) -> None:
     """Print a report on stdout, or write it to a file."""
-    if path is None:
-        try:
-            _print(report, style)
-        except BrokenPipeError:  # the reader, such as `head`, has gone: what it wanted, it has
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return
-    if path.exists() and not path.is_file():  # a device or a pipe is written to, not replaced
-        path.write_text(_text(report, style), encoding="utf-8")
-        return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(_text(report, style), encoding="utf-8")
-    temporary.replace(path)
-
-
-def _print(report: Report, style: str) -> None:
-    if style == "table":
-        _print_table(report, Console(width=None if sys.stdout.isatty() else PAPER, highlight=False))
+    if path is None and style == "table":
+        console = Console(width=None if sys.stdout.isatty() else PAPER, highlight=False)
+        _printed(lambda: _print_table(report, console))
     else:
-        sys.stdout.write(_text(report, style))
-    sys.stdout.flush()
+        write_text(_text(report, style), path)
+
+
+def write_text(text: str, path: Path | None) -> None:
+    """Print a text on stdout, or write it to a file."""
+    if path is None:
+        _printed(lambda: sys.stdout.write(text))
+        return
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
+def _printed(show: Callable[[], object]) -> None:
+    try:
+        show()
+        sys.stdout.flush()
+    except BrokenPipeError:  # the reader, such as `head`, has gone: what it wanted, it has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _text(report: Report, style: str) -> str:

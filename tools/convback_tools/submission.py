@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 
 from convback import ConvbackError, ConvGeometry, DTypeError, ParameterError, ShapeError
-from convback.contract import Array
+from convback.contract import OPS, Array
 from convback.errors import did_you_mean, quoted
 from convback.geometry import Shape
+from convback_tools.integers import integer_operands
+from convback_tools.notation import arguments
 from convback_tools.shapes import fitting
 from convback_tools.verification import oracle
 from convback_tools.verification.question import EXACT_LIMIT, Question
 
 OPERANDS = ("x", "w", "dy", "b")
-RESULTS = ("y", "dx", "dw", "db")
+RESULTS = OPS
 PARAMETERS = ("stride", "padding", "dilation", "groups", "mode")
 MODES = ("cross-correlation", "convolution")
 
@@ -109,6 +111,11 @@ def submission(members: Mapping[str, Any], **options: Any) -> Submission:
         {name: str(np.asarray(members[name]).dtype) for name in arrays},
         mode,
     )
+
+
+def on_integers(geom: ConvGeometry, mode: str | None = None) -> Submission:
+    """A layer with operands of small integers, always the same, of which nothing was computed yet."""
+    return submission(integer_operands(geom), **arguments(geom), mode=mode)
 
 
 def _widened(name: str, value: Any) -> Array:

@@ -19,6 +19,7 @@ from convback import ParameterError
 from convback.errors import did_you_mean
 from convback_tools.arrayfiles import json_file, npz, raw
 from convback_tools.arrayfiles.limits import ARRAYS, DTYPES, MAX_MEMORY, NAMES, check_name, parameter
+from convback_tools.writing import replacing
 
 FORMATS = {".npz": npz, ".json": json_file, ".bin": raw}
 SUFFIXES = tuple(FORMATS)
@@ -91,13 +92,8 @@ def write(path: Path, members: Mapping[str, Any], notes: Mapping[str, str] | Non
         if wrong := next((name for name in notes or {} if name in NAMES), None):
             raise ParameterError(f"there is a note {wrong!r}; expected another name than that of a member")
         plain = {name: _plain(name, value) for name, value in members.items()}
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            with temporary.open("wb") as file:
-                writer.write(file, plain, notes or {})
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(path) as file:
+            writer.write(file, plain, notes or {})
 
 
 def _suffix(path: Path) -> str:

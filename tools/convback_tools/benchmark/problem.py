@@ -13,6 +13,7 @@ import numpy as np
 import convback
 from convback import ConvGeometry, Gradients
 from convback.contract import Array, DType
+from convback_tools.notation import arguments
 from convback_tools.verification.challenges import Challenge, Exact, Rounding
 from convback_tools.verification.question import Question
 
@@ -90,12 +91,9 @@ class Problem:
 
     def call(self, backend: str, operands: tuple[Array, ...]) -> Call:
         """A call of the public function, into memory that is there already."""
-        g = self.geom
         # NaN, so that what is not written is found.
         outs = tuple(np.full(part.result_shape, np.nan, self.dtype) for part in self.parts)
-        layer: dict[str, Any] = {
-            "stride": g.stride, "padding": g.padding, "dilation": g.dilation, "groups": g.groups, "backend": backend,
-        }  # fmt: skip
+        layer: dict[str, Any] = {**arguments(self.geom), "backend": backend}
         # Everything that Python can prepare is prepared: a tiny problem takes microseconds.
         if self.op == "backward":
             return partial(convback.backward, *operands, **layer, out=Gradients(*outs))

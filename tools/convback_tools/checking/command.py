@@ -15,7 +15,6 @@ from convback_tools import arrayfiles, notation, options, report
 from convback_tools.checking import rows as verdicts
 from convback_tools.checking.judgement import Judge
 from convback_tools.checking.own_forward import OwnForwardTrials
-from convback_tools.checking.precision import DTYPES
 from convback_tools.checking.presentation import presented
 from convback_tools.checking.program import Program, program
 from convback_tools.checking.rows import Row
@@ -35,11 +34,7 @@ FORMATS = [suffix.removeprefix(".") for suffix in arrayfiles.SUFFIXES]
 @click.command("check", short_help="Check gradients of your own, in a file or by your program.")
 @click.argument("file", required=False, type=click.Path(path_type=Path))
 @options.layer_parameters
-@click.option(
-    "--computed-in", type=click.Choice(DTYPES),
-    help="What the numbers of FILE were computed in.  [default: the narrowest dtype of its arrays]",
-)  # fmt: skip
-@click.option("--digits", type=click.IntRange(1, 30), help="The numbers of FILE were printed with so many digits.")
+@options.making
 @click.option("--cmd", metavar="COMMAND", help="In place of FILE, a program with {in} and {out} for its two files.")
 @options.cases("discriminating")
 @click.option(
@@ -122,18 +117,13 @@ def _of_file(
 ) -> tuple[list[Row], str]:
     parameters = {name: chosen[name] for name in PARAMETERS}
     given = submission(arrayfiles.read(file, max_memory or arrayfiles.MAX_MEMORY), **parameters)
-    words = [f"--{name}={_text(value)}" for name, value in parameters.items() if value is not None]
+    words = [f"--{name}={options.text_of(value)}" for name, value in parameters.items() if value is not None]
     advice = f"to find the mistake, run: {shlex.join(['convback', 'diagnose', str(file), *words])}"
     rows = [
         replace(row, reason=f"{row.reason}; {advice}") if row.status == "failed" else row
         for row in Judge(computed_in, digits, max_macs).rows(given, file.name)
     ]
     return rows, f"{file.name}, {notation.to_word(given.geom)}"
-
-
-def _text(value: Any) -> str:
-    """A parameter as its option takes it."""
-    return str(value).replace(" ", "")
 
 
 def _of_program(

@@ -20,6 +20,7 @@ from convback_tools.checking.judgement import Judge
 from convback_tools.checking.program import STDERR, STDOUT, Program, Skipped, Trouble
 from convback_tools.checking.rows import Row
 from convback_tools.integers import integer_operands, largest
+from convback_tools.notation import arguments
 from convback_tools.submission import MODES, RESULTS, submission
 from convback_tools.suites import Case
 
@@ -109,14 +110,7 @@ class Trials(ABC):
         operands = integer_operands(geom, seed, self.dtype)
         if not self.has_bias:
             del operands["b"]
-        return {
-            **operands,
-            "stride": list(geom.stride),
-            "padding": [list(pair) for pair in geom.padding],
-            "dilation": list(geom.dilation),
-            "groups": geom.groups,
-            "mode": self.mode,
-        }
+        return {**operands, **arguments(geom), "mode": self.mode}
 
     def _advised(self, row: Row) -> Row:
         advice = "--keep DIR keeps its files, for `convback diagnose`"

@@ -11,8 +11,7 @@ from convback import ConvGeometry
 from convback_tools.diagnosis.candidates import Candidate
 from convback_tools.diagnosis.catalogue import candidates
 from convback_tools.diagnosis.task import Task, task
-from convback_tools.integers import integer_operands
-from convback_tools.submission import RESULTS, Submission, submission
+from convback_tools.submission import RESULTS, Submission, on_integers
 
 
 class Sight(NamedTuple):
@@ -25,8 +24,7 @@ class Sight(NamedTuple):
 
 def of_case(geom: ConvGeometry, ops: Sequence[str] = RESULTS) -> Iterator[Sight]:
     """Every mistake that can be made at all, on integers."""
-    parameters = {name: getattr(geom, name) for name in ("stride", "padding", "dilation", "groups")}
-    return of_submission(submission(integer_operands(geom), **parameters), ops)
+    return of_submission(on_integers(geom), ops)
 
 
 def of_submission(given: Submission, ops: Sequence[str] = RESULTS) -> Iterator[Sight]:

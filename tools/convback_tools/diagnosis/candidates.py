@@ -19,8 +19,7 @@ import numpy as np
 from convback.contract import Array
 from convback_tools.diagnosis.task import Task
 
-GRADIENTS = ("dx", "dw", "db")
-ALL = ("y", *GRADIENTS)
+PRODUCTS = ("y", "dx", "dw")  # the results that are sums of products, and follow from a rule for positions
 
 
 @dataclass(frozen=True)

@@ -141,7 +141,7 @@ def _telling(ids: Sequence[str], geom: ConvGeometry, quiet: bool) -> Report:
         raise ParameterError(
             f"these mistakes share no result that they can happen to ({places}); nothing to tell apart"
         )
-    with progress("searching", min(search.PER_SIZE, len(search.layers(geom))), quiet) as advance:
+    with progress("searching", min(search.MOST_TRIED, len(search.layers(geom))), quiet) as advance:
         found = search.telling(ids, geom, advance)
     names = " and ".join(ids)
     if found is None:
@@ -162,12 +162,12 @@ def _cases(title: str, chosen: Sequence[ConvGeometry]) -> Report:
         title=title,
         columns=["x", "w", "stride", "padding", "dilation", "groups", "shows"],
         cells=[
-            [*map(_text, (r.x_shape, r.w_shape, r.stride, r.padding, r.dilation)), str(r.groups), str(r.shows)]
+            [
+                *map(options.text_of, (r.x_shape, r.w_shape, r.stride, r.padding, r.dilation)),
+                str(r.groups),
+                str(r.shows),
+            ]
             for r in rows
         ],
         notes=[f"convback check --cmd './mycnn {{in}} {{out}}' --case {row.case}" for row in rows],
     )
-
-
-def _text(value: object) -> str:
-    return str(value).replace(" ", "")

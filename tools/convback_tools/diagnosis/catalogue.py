@@ -205,6 +205,11 @@ CATALOGUE = {
 }  # fmt: skip
 
 
+def by_name(op: str, rank: int) -> dict[tuple[str, str], Candidate]:
+    """The same by id and variant."""
+    return {(candidate.id, candidate.what): candidate for candidate in candidates(op, rank)}
+
+
 def candidates(op: str, rank: int) -> Iterator[Candidate]:
     """All ways in which this result can be computed wrongly."""
     for family in (wrong_kernels, wrong_windows, wrong_arrays):

@@ -10,7 +10,6 @@ import click
 
 from convback_tools import arrayfiles, notation, options, report
 from convback_tools.checking.judgement import Judge
-from convback_tools.checking.precision import DTYPES
 from convback_tools.diagnosis.catalogue import candidates
 from convback_tools.diagnosis.diagnose import diagnosis
 from convback_tools.diagnosis.explanations import possible_pairs
@@ -22,11 +21,7 @@ from convback_tools.submission import submission
 @click.command("diagnose", short_help="Name the mistake in a gradient that is wrong.")
 @click.argument("file", type=click.Path(path_type=Path))
 @options.layer_parameters
-@click.option(
-    "--computed-in", type=click.Choice(DTYPES),
-    help="What the numbers were computed in.  [default: the narrowest dtype of the arrays]",
-)  # fmt: skip
-@click.option("--digits", type=click.IntRange(1, 30), help="The numbers were printed with so many digits.")
+@options.making
 @click.option("--deep", is_flag=True, help="Try pairs of mistakes as well, where no single one explains a result.")
 @click.option("--max-macs", default=10**9, show_default=True, type=click.IntRange(1), help="Most products.")
 @click.option("--max-memory", type=options.BYTES, default="4GiB", show_default=True, help="Most memory for the arrays.")

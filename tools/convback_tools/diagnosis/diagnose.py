@@ -19,6 +19,7 @@ from convback_tools.diagnosis.findings import UNKNOWN, Alternative, Diagnosis, F
 from convback_tools.diagnosis.task import task
 from convback_tools.diagnosis.telling import tells_apart
 from convback_tools.submission import MODES, RESULTS, Submission, submission
+from convback_tools.verification.question import Question
 
 NEAREST = 3  # of the mistakes that come near an unknown one, so many are named,
 NEAR = 0.9  # if they leave less than this of it unexplained
@@ -97,7 +98,7 @@ def diagnosis(given: Submission, judge: Judge, deep: bool = False, advance: Prog
 
 def _comparison(given: Submission, op: str, judge: Judge) -> Comparison:
     right = task(given, op)
-    shape = {"y": given.geom.y_shape, "dx": given.geom.x_shape, "dw": given.geom.w_shape, "db": (given.geom.F,)}[op]
+    shape = Question(op, given.geom, np.dtype("float64")).result_shape
     got = given.results[op]
     of_right_shape = got if got.shape == shape else np.zeros(shape)
     fitting = replace(given, results={**given.results, op: of_right_shape})

@@ -79,7 +79,12 @@ class Comparison:
     @property
     def error(self) -> Array:
         """What the result is, less what it should be."""
-        return np.where(self.finite, self.got - self.standard.expected, np.nan)
+        return np.where(self.finite, self.got - self.standard.expected.astype(np.float64), np.nan)
+
+    @property
+    def relative_error(self) -> float:
+        """The error relative to the result, in the Euclidean norm; NaN and infinities left aside."""
+        return float(np.linalg.norm(self.error[self.finite])) / self.size
 
     @property
     def place(self) -> str:
@@ -130,7 +135,8 @@ class Comparison:
         if scale == 0 or (not is_known and self.finite.sum() < ENOUGH):
             return None
         left = target - scale * candidate
-        fits = bool(np.all(np.abs(left) <= self.noise * max(1.0, abs(scale)) + self._rounding(scale * candidate)))
+        of_product = 4 * np.finfo(np.float64).eps * np.abs(scale * candidate)
+        fits = bool(np.all(np.abs(left) <= self.noise * max(1.0, abs(scale)) + of_product))
         return scale, float(np.linalg.norm(left)) / self.size, fits
 
     def _snapped(self, scale: float) -> tuple[float, bool]:
@@ -139,11 +145,6 @@ class Comparison:
                 if abs(scale - known) <= SNAP * abs(known):
                     return known, True
         return scale, False
-
-    def _rounding(self, values: Array) -> Array:
-        """Of a product with the scalar."""
-        result: Array = 4 * np.finfo(np.float64).eps * np.abs(values)
-        return result
 
 
 def single(comparison: Comparison) -> Iterator[Explanation]:

@@ -55,7 +55,7 @@ def _on_axis(wrong: Array, axis: int, name: str, geom: ConvGeometry, op: str) ->
     stride = geom.stride[axis - 2] if axis >= 2 and op == "dx" else 1
     for step in (stride, 2) if axis >= 2 else (2,):
         if step > 1 and len(set(hit % step)) == 1:
-            return f"only in {name} {first}, {first + step}, ...: every {'other' if step == 2 else f'{step}th'} one"
+            return f"only in {name} {first}, {first + step}, ...: one in {step}"
     if len(hit) <= FEW:
         return f"only in {name} {', '.join(map(str, hit))}"
     return f"in {len(hit)} of {extent} {name}"

@@ -11,7 +11,7 @@ from convback.contract import Array
 from convback.geometry import Shape
 from convback_tools.diagnosis.blindness import of_case, sees
 from convback_tools.diagnosis.candidates import Candidate
-from convback_tools.diagnosis.catalogue import candidates
+from convback_tools.diagnosis.catalogue import by_name, candidates
 from convback_tools.diagnosis.telling import differ, integer_task
 from convback_tools.submission import RESULTS
 
@@ -28,7 +28,7 @@ DILATIONS = ((2, 1, 2), (1, 2, 1))
 EVEN = (((1, 1), (1, 1), (1, 1)),)
 UNEVEN = (((1, 2), (0, 1), (1, 0)),)
 
-PER_SIZE = 400  # of the layers, from the smallest on, so many are tried
+MOST_TRIED = 400  # of the layers, from the smallest on, so many are tried
 
 
 def layers(like: ConvGeometry) -> list[ConvGeometry]:
@@ -102,8 +102,7 @@ def _smallest(listed: Sequence[ConvGeometry], ways: list[Way]) -> ConvGeometry |
 
 def _sees(geom: ConvGeometry, way: Way) -> bool:
     op, name, what = way
-    known = {(c.id, c.what): c for c in candidates(op, geom.rank)}
-    return sees(integer_task(op, geom), known[name, what])
+    return sees(integer_task(op, geom), by_name(op, geom.rank)[name, what])
 
 
 def telling(
@@ -111,7 +110,7 @@ def telling(
 ) -> tuple[str, ConvGeometry] | None:
     """A result and the smallest layer that shows each of these mistakes, and differently; None where there is none."""
     ops = [op for op in RESULTS if set(ids) <= {c.id for c in candidates(op, like.rank)}]
-    for geom in layers(like)[:PER_SIZE]:
+    for geom in layers(like)[:MOST_TRIED]:
         advance(str(geom.x_shape))
         for op in ops:
             if _all_differ([c for c in candidates(op, like.rank) if c.id in ids], op, geom):

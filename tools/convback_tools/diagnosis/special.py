@@ -20,13 +20,13 @@ ENOUGH = 6  # entries that may be multiples by chance
 def factor(comparison: Comparison) -> Explanation | None:
     """The right result times a number."""
     right = comparison.standard.expected.astype(np.float64)
-    if right.shape != comparison.got.shape or (fitted := comparison.fit(right)) is None:
+    if not comparison.is_comparable or (fitted := comparison.fit(right)) is None:
         return None
     scale, residual, fits = fitted
     t = comparison.right
     images, positions = t.geom.N, math.prod(t.geom.y_spatial)
     means = {1 / images: "1/N", 1 / positions: "1/(number of positions)", 1 / (images * positions): "1/(N · positions)"}
-    if 1 / abs(scale) != 1 and scale in means:
+    if scale != 1 and scale in means:
         return Explanation(
             ("any.mean_for_sum",), (f"a mean stands where a sum should: {means[scale]} = {scale:.6g} of it",),
             (f"{t.op} = {means[scale]} · sum",), scale, residual, fits,
@@ -46,10 +46,9 @@ def factor(comparison: Comparison) -> Explanation | None:
 def low_precision(comparison: Comparison) -> Explanation | None:
     """The right result, with errors as sums in float16 or bfloat16 have them."""
     standard = comparison.standard
-    if standard.expected.shape != comparison.got.shape or not comparison.size:
+    if not comparison.is_comparable or not comparison.size:
         return None
-    error = np.where(comparison.finite, comparison.got - standard.expected.astype(np.float64), 0.0)
-    residual = float(np.linalg.norm(error)) / comparison.size
+    residual = comparison.relative_error
     unit = UNIT_ROUNDOFF["bfloat16"] * math.sqrt(standard.terms) * max(1.0, standard.largest / _typical(comparison.got))
     if not 0 < residual <= min(NEAR, unit):
         return None
@@ -63,24 +62,22 @@ def finite_difference(comparison: Comparison) -> Explanation | None:
     """Differences of a loss L = sum of dy * y: all are multiples of the last digit of L over the step."""
     t = comparison.right
     loss = float(np.vdot(t.dy, t.changed(op="y").result()))
-    right = comparison.standard.expected.astype(np.float64)
-    if right.shape != comparison.got.shape or comparison.got.size <= ENOUGH or not comparison.got.any():
+    if not comparison.is_comparable or comparison.got.size <= ENOUGH or not comparison.size:
         return None
     dtypes: tuple[Any, ...] = (np.float32, np.float64)
     for dtype, share in product(dtypes, (1.0, 0.5)):  # a binade below, the last digit is half of it
         digit = share * float(np.spacing(dtype(abs(loss))))
         for step, sides in product(STEPS, (1, 2)):  # the coarsest multiples first, as they are multiples of finer ones
             if _multiples(comparison.got, digit / (sides * step)):
-                return _difference(comparison, right, step, sides, np.dtype(dtype).name)
+                return _difference(comparison, step, sides, np.dtype(dtype).name)
     return None
 
 
-def _difference(comparison: Comparison, right: Array, step: float, sides: int, dtype: str) -> Explanation:
-    residual = float(np.linalg.norm(comparison.got - right)) / comparison.size
+def _difference(comparison: Comparison, step: float, sides: int, dtype: str) -> Explanation:
     formula = "(L(v + h) - L(v - h)) / 2h" if sides == 2 else "(L(v + h) - L(v)) / h"
     return Explanation(
         ("check.epsilon",), (f"all entries are multiples of the last digit of a {dtype} loss over a step of {step:g}",),
-        (f"{formula} with h = {step:g} in {dtype}",), 1.0, residual, True,
+        (f"{formula} with h = {step:g} in {dtype}",), 1.0, comparison.relative_error, True,
     )  # fmt: skip
 
 

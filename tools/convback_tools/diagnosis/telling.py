@@ -9,12 +9,11 @@ import numpy as np
 from convback import ConvGeometry
 from convback.contract import Array
 from convback_tools import suites
-from convback_tools.diagnosis.candidates import Candidate, together
-from convback_tools.diagnosis.catalogue import candidates
+from convback_tools.diagnosis.candidates import together
+from convback_tools.diagnosis.catalogue import by_name
 from convback_tools.diagnosis.explanations import Explanation
 from convback_tools.diagnosis.task import Task, task
-from convback_tools.integers import integer_operands
-from convback_tools.submission import submission
+from convback_tools.submission import on_integers
 
 
 def tells_apart(op: str, one: Explanation, other: Explanation) -> str:
@@ -39,13 +38,12 @@ def differ(one: Array, other: Array) -> bool:
 @lru_cache(32)
 def integer_task(op: str, geom: ConvGeometry) -> Task:
     """A layer with integer operands."""
-    parameters = {name: getattr(geom, name) for name in ("stride", "padding", "dilation", "groups")}
-    return task(submission(integer_operands(geom), **parameters), op)
+    return task(on_integers(geom), op)
 
 
 def _result(right: Task, explanation: Explanation) -> Array | None:
     """What these mistakes give there; None where one of them cannot be made, or is none of the candidates."""
-    known: dict[tuple[str, str], Candidate] = {(c.id, c.what): c for c in candidates(right.op, right.geom.rank)}
+    known = by_name(right.op, right.geom.rank)
     keys = list(zip(explanation.ids, explanation.what, strict=True))
     if any(key not in known for key in keys):
         return explanation.scale * right.result() if len(keys) == 1 else None

@@ -9,10 +9,11 @@ from operator import attrgetter
 import numpy as np
 
 from convback.contract import Array
-from convback_tools.diagnosis.candidates import ALL, GRADIENTS, Candidate, by_group, flipped, only
+from convback.operations import GRADIENTS
+from convback_tools.diagnosis.candidates import PRODUCTS, Candidate, by_group, flipped, only
 from convback_tools.diagnosis.task import Task
+from convback_tools.submission import RESULTS
 
-PRODUCTS = ("y", "dx", "dw")
 OPERANDS = {"x": ("y", "dw"), "dy": GRADIENTS, "w": ("y", "dx")}  # and the results that follow from each
 
 
@@ -157,7 +158,7 @@ def _buffers() -> Iterator[Candidate]:
             instead=attrgetter(name), added=True,
         )  # fmt: skip
     yield Candidate(
-        "any.buffer_not_zeroed", "the result is added to a buffer that holds a constant", "result + constant", ALL,
+        "any.buffer_not_zeroed", "the result is added to a buffer that holds a constant", "result + constant", RESULTS,
         instead=lambda t: np.ones_like(t.result()), added=True,
     )  # fmt: skip
     yield Candidate(

@@ -10,11 +10,10 @@ import numpy as np
 
 from convback.contract import Array
 from convback.geometry import Shape, effective_kernel
-from convback_tools.diagnosis.candidates import Candidate
+from convback_tools.diagnosis.candidates import PRODUCTS, Candidate
 from convback_tools.diagnosis.task import EVERYTHING, Task
 
 DX, DW = ("dx",), ("dw",)
-PRODUCTS = ("y", "dx", "dw")
 
 
 def candidates(rank: int) -> Iterator[Candidate]:
@@ -30,7 +29,7 @@ def candidates(rank: int) -> Iterator[Candidate]:
 def _strides() -> Iterator[Candidate]:
     yield Candidate(
         "dx.stride_ignored", "dy is not spread out by the stride", "dx = FC(dy, R(T(w)))", DX,
-        before=lambda t: t.changed(stride=ones(t)) if max(t.rule.stride) > 1 else None,
+        before=_unit_stride,
     )  # fmt: skip
     yield Candidate(
         "dx.stride_ignored", "dy is repeated s times, where zeros should stand between", "dx = FC(repeat(dy), R(T(w)))",
@@ -49,7 +48,7 @@ def _strides() -> Iterator[Candidate]:
     yield Candidate(
         "dw.stride_dilation_swapped", "dy is not spread out by the stride",
         "dw[f,c,k] sums dy[n,f,i] * x[n,c,i + k*d - p]", DW,
-        before=lambda t: t.changed(stride=ones(t)) if max(t.rule.stride) > 1 else None,
+        before=_unit_stride,
     )  # fmt: skip
     yield Candidate(
         "dx.overwritten", "windows overwrite each other: = for += in the scatter",
@@ -69,7 +68,7 @@ def _dilations() -> Iterator[Candidate]:
     )  # fmt: skip
     yield Candidate(
         "any.dilation_ignored", "d zeros stand between the taps, where d-1 should", "r = i*s + k*(d+1) - p", PRODUCTS,
-        before=lambda t: t.changed(dilation=tuple(d + 1 for d in t.rule.dilation)) if _dilated(t) else None,
+        before=lambda t: t.changed(dilation=tuple(d + 1 for d in t.rule.dilation)) if max(t.rule.kernel) > 1 else None,
     )  # fmt: skip
 
 
@@ -79,7 +78,7 @@ def _paddings() -> Iterator[Candidate]:
     )
     yield Candidate(
         "dx.padding_not_cropped", "the padding is cut off at the end alone", "dx[n,c,r] at r = i*s + k*d", DX,
-        before=lambda t: t.changed(lo=zeros(t)),
+        before=_unpadded,
     )  # fmt: skip
     yield Candidate(
         "dx.padding_not_cropped", "the padding is cut off at the start alone", "dx[n,c,r] at r = i*s + k*d - 2p", DX,
@@ -98,11 +97,11 @@ def _paddings() -> Iterator[Candidate]:
     )  # fmt: skip
     yield Candidate(
         "dw.padding_missing", "x is not padded", "dw[f,c,k] sums dy[n,f,i] * x[n,c,i*s + k*d]", DW,
-        before=lambda t: t.changed(lo=zeros(t)),
+        before=_unpadded,
     )  # fmt: skip
     yield Candidate(
         "dw.padding_missing", "x is not padded, and so fewer taps fit; zeros stand in the others",
-        "dw[f,c,k] sums dy[n,f,i] * x[n,c,i*s + k*d] for k up to K-1-2p", DW, before=lambda t: t.changed(lo=zeros(t)),
+        "dw[f,c,k] sums dy[n,f,i] * x[n,c,i*s + k*d] for k up to K-1-2p", DW, before=_unpadded,
         after=_short_of_padding,
     )  # fmt: skip
     yield Candidate(
@@ -203,8 +202,12 @@ def _less(extents: Shape, by: Shape) -> Shape:
     return tuple(extent - less for extent, less in zip(extents, by, strict=True))
 
 
-def _dilated(t: Task) -> bool:
-    return max(t.rule.kernel) > 1
+def _unit_stride(t: Task) -> Task | None:
+    return t.changed(stride=ones(t)) if max(t.rule.stride) > 1 else None
+
+
+def _unpadded(t: Task) -> Task:
+    return t.changed(lo=zeros(t))
 
 
 def _spread_too_far(t: Task) -> Task | None:

@@ -18,8 +18,7 @@ from convback_tools import arrayfiles, options, report
 from convback_tools.explanation.latex import latex
 from convback_tools.explanation.presentation import report_of
 from convback_tools.explanation.terms import FORMS, explain, forms
-from convback_tools.integers import integer_operands
-from convback_tools.submission import Submission, submission
+from convback_tools.submission import Submission, on_integers, submission
 from convback_tools.suites import Case
 
 
@@ -107,7 +106,7 @@ def command(
     source = _source(word, file, max_memory, chosen)
     explanation = explain(op, index, source.layer, form)
     if in_latex:
-        _write(latex(explanation, everything), path)
+        report.write_text(latex(explanation, everything), path)
     else:
         report.write(report_of(explanation, source.name, everything), style, path)
     if picture:
@@ -124,9 +123,7 @@ def _source(word: str | None, file: Path | None, max_memory: int, chosen: Mappin
         raise click.UsageError(f"{' and '.join(given)} go with --file; the word of --case has its parameters in itself")
     (case,) = options.chosen_cases("", (word or "",))
     _check_memory(case, max_memory)
-    geom = case.geom
-    parameters = {name: getattr(geom, name) for name in ("stride", "padding", "dilation", "groups")}
-    return _Source(case.name, submission(integer_operands(geom), **parameters, mode=chosen["mode"]))
+    return _Source(case.name, on_integers(case.geom, chosen["mode"]))
 
 
 def _check_memory(case: Case, max_memory: int) -> None:
@@ -139,10 +136,3 @@ def _check_memory(case: Case, max_memory: int) -> None:
             f"the operands of {case.name} need {needed / 2**30:.3g} GiB, more than the {max_memory / 2**30:.3g} GiB of "
             "--max-memory; choose a smaller layer, or allow more"
         )
-
-
-def _write(text: str, path: Path | None) -> None:
-    if path is None:
-        click.echo(text, nl=False)
-    else:
-        path.write_text(text, encoding="utf-8")

@@ -15,6 +15,7 @@ from convback.errors import did_you_mean
 from convback_tools import arrayfiles, diagnose
 from convback_tools.diagnosis.findings import UNKNOWN, Finding
 from convback_tools.integers import integer_operands
+from convback_tools.notation import arguments
 from convback_tools.submission import OPERANDS, RESULTS, submission
 from convback_tools.suites import Case
 
@@ -42,7 +43,7 @@ class LayerCase:
         self.name, self.word, self.dtype = case.name, case.word, np.dtype(dtype)
         self.stride, self.padding, self.dilation, self.groups = geom.stride, geom.padding, geom.dilation, geom.groups
         operands = integer_operands(geom, dtype=dtype)
-        self._layer = submission(operands, **self.parameters)
+        self._layer = submission(operands, **arguments(geom))
         self.x, self.w, self.dy, self.b = (operands[name] for name in OPERANDS)
 
     def __repr__(self) -> str:
@@ -50,7 +51,7 @@ class LayerCase:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        return {"stride": self.stride, "padding": self.padding, "dilation": self.dilation, "groups": self.groups}
+        return arguments(self._layer.geom)
 
     @cached_property
     def y(self) -> Array:

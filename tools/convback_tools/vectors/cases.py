@@ -11,6 +11,7 @@ from typing import Any
 from convback import ConvGeometry, ParameterError
 from convback.contract import Array
 from convback_tools import integers, notation, suites
+from convback_tools.notation import arguments
 from convback_tools.submission import MODES, OPERANDS, RESULTS, submission
 
 INDEX = "index"  # the name of the file that lists the others
@@ -33,15 +34,8 @@ class Layer:
 
     @property
     def parameters(self) -> dict[str, Any]:
-        """All parameters written out, each a number or list a dimension, so that a reader needs no defaults."""
-        g = self.geom
-        return {
-            "stride": list(g.stride),
-            "padding": [list(pair) for pair in g.padding],
-            "dilation": list(g.dilation),
-            "groups": g.groups,
-            "mode": self.mode,
-        }
+        """All parameters written out, so that a reader needs no defaults."""
+        return {**arguments(self.geom), "mode": self.mode}
 
     @property
     def numbers(self) -> int:

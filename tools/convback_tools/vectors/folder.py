@@ -16,6 +16,7 @@ from convback_tools import arrayfiles, integers
 from convback_tools.submission import OPERANDS
 from convback_tools.vectors import headers, words
 from convback_tools.vectors.cases import INDEX, Layer, Vector, vector
+from convback_tools.writing import replacing
 
 FORMATS = ("npz", "json", "bin", "h")
 SCHEMA = 1
@@ -96,7 +97,8 @@ def _file(folder: Path, vector: Vector, suffix: str) -> Row:
 
 def _write_text(path: Path, text: str) -> None:
     try:
-        path.write_text(text, encoding="utf-8", newline="\n")
+        with replacing(path) as file:
+            file.write(text.encode())
     except OSError as error:
         raise ParameterError(f"{str(path)!r} cannot be written: {error}") from None
 

@@ -12,6 +12,7 @@ import numpy as np
 import convback
 from convback import ConvbackError, UnsupportedProblem
 from convback.contract import Array, refusal
+from convback_tools.notation import arguments
 from convback_tools.verification.question import Question
 
 
@@ -151,11 +152,7 @@ def ask(question: Question, operands: tuple[Array, ...], backend: str, out: Arra
     """Have a backend compute the gradient that is asked for, through the public functions."""
     if question.op == "db":
         return convback.db(operands[0], backend=backend, out=out)
-    g = question.geom
-    layer: dict[str, Any] = {
-        "stride": g.stride, "padding": g.padding, "dilation": g.dilation, "groups": g.groups, "backend": backend,
-        "out": out,
-    }  # fmt: skip
+    layer: dict[str, Any] = {**arguments(question.geom), "backend": backend, "out": out}
     if question.op == "y":
         return convback.conv(*operands, **layer)
     function: Callable[..., Array] = {"dx": convback.dx, "dw": convback.dw}[question.op]
