@@ -11,13 +11,13 @@ import os
 import platform
 import shutil
 import sys
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from Cython.Build import cythonize
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
-from setuptools.modified import newer_group
 
 DEBUG = os.environ.get("CONVBACK_DEBUG_BUILD", "0") not in ("", "0")
 
@@ -58,7 +58,7 @@ class OptionalBuildExt(build_ext):
         flags, openmp = (MSVC_FLAGS, ["/openmp"]) if msvc else (UNIX_FLAGS, ["-fopenmp"])
         flags = flags + ([] if msvc else ISAS[ext.name.rpartition("_")[2]])
         built = Path(self.build_lib, self.get_ext_filename(ext.name))
-        recipe = [*flags, *(os.environ.get(name, "") for name in HEEDED)]
+        recipe = _recipe(ext, flags)
         if _is_fresh(built, ext, recipe):
             return
         built.unlink(missing_ok=True)  # one left by an earlier build may be of another source
@@ -95,13 +95,21 @@ class OptionalBuildExt(build_ext):
         return [path for path in super().get_outputs() if Path(path).exists()]
 
 
+def _recipe(ext: Any, flags: list[str]) -> list[str]:
+    """What an extension is made of and how: where it is the same, so is the extension.
+
+    Times tell nothing. Every build has a Cython of its own, newer than all that was made before, and makes the C anew.
+    """
+    content = b"".join(Path(path).read_bytes() for path in [*ext.sources, *ext.depends])
+    return [*flags, *(os.environ.get(name, "") for name in HEEDED), sha256(content).hexdigest()]
+
+
 def _is_fresh(built: Path, ext: Any, recipe: list[str]) -> bool:
     """Whether an earlier build in this folder has made the same: a second install then compiles nothing."""
     if not built.exists() or not _report(built, ext).exists():
         return False
     before = json.loads(_report(built, ext).read_text(encoding="utf-8"))
-    same = before.get("recipe") == recipe and before["openmp"]  # without OpenMP it is tried again
-    return same and not newer_group([__file__, *ext.sources, *ext.depends], str(built))
+    return before.get("recipe") == recipe and before["openmp"]  # without OpenMP it is tried again
 
 
 def _report(built: Path, ext: Any) -> Path:
