@@ -14,7 +14,8 @@ FLOAT32 = np.dtype("f4")
 @pytest.mark.parametrize(
     ("word", "op", "expected"),
     [
-        ("resnet50-res3-3x3", "dx", "gemm"),
+        ("resnet50-res3-3x3", "dx", "winograd"),
+        ("resnet50v15-res3-s2", "dx", "gemm"),
         ("resnet50-conv1", "y", "gemm"),
         ("resnext-32x4d", "dw", "grouped"),
         ("mobilenet-dw-s1", "dx", "depthwise"),

@@ -11,7 +11,7 @@ from convback_tools import suites
 
 import convback
 
-TILED = ("gemm", "grouped", "depthwise")
+TILED = ("gemm", "grouped", "depthwise", "winograd")
 ISAS = ("avx512", "avx2", "base")
 
 

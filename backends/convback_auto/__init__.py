@@ -16,6 +16,7 @@ from convback import (
     ConvGeometry,
     ParameterError,
     choices,
+    current_accuracy,
     environment,
     get_backend,
     get_num_threads,
@@ -71,7 +72,10 @@ def _candidates(op: str, geom: ConvGeometry | None, dtype: DType) -> Iterator[Ca
 
 def _refusal(name: str, op: str, geom: ConvGeometry | None, dtype: DType) -> str | None:
     try:
-        return refusal(get_backend(name), op, geom, dtype)
+        backend = get_backend(name)
+        if op != "db" and current_accuracy() == "strict" and hasattr(backend, "error_bound"):
+            return 'it does not sum products, and accuracy="strict" asks for that'
+        return refusal(backend, op, geom, dtype)
     except BackendUnavailable as error:
         if name in strangers():
             raise

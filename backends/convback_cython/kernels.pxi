@@ -14,6 +14,9 @@ include "gather.pxi"
 include "strips.pxi"
 include "planes.pxi"
 include "reduction.pxi"
+include "winograd.pxi"
+include "winograd_reduction.pxi"
+
 
 cdef extern from "microkernel.h":
     int cpu_has_avx512()

@@ -257,6 +257,7 @@ static void NAME(multiply_add)(ptrdiff_t steps, REAL *sums)
 #undef LANES_1
 #undef LANES_2
 #include "rolling_body.h"
+#include "winograd_body.h"
 #undef REAL
 #undef INTEGER
 #undef LANES

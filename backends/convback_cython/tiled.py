@@ -21,6 +21,8 @@ import numpy as np
 from convback import ConvGeometry, get_num_threads, workspace
 from convback.contract import Array, DType, Run
 from convback_cython import direct, gather, isa, planes, reduction
+from convback_cython import winograd as transforms
+from convback_cython import winograd_gauge as gauge
 from convback_cython.planning import PARALLEL_MACS, TooLarge
 
 # Of a thread in one measurement of the peak: some milliseconds, so that starting and awaiting threads hardly counts.
@@ -28,11 +30,13 @@ PEAK_FLOPS = 500_000_000
 
 _kernels = isa.kernels()
 
-Pass: TypeAlias = gather.Pass | planes.Planes | reduction.Reduction
+Pass: TypeAlias = gather.Pass | planes.Planes | reduction.Reduction | transforms.Tiles | transforms.Products
 KERNELS: dict[type, Any] = {
     gather.Pass: _kernels.Gather,
     planes.Planes: _kernels.Planes,
     reduction.Reduction: _kernels.Reduction,
+    transforms.Tiles: _kernels.Winograd,
+    transforms.Products: _kernels.WinogradReduction,
 }
 
 
@@ -41,7 +45,7 @@ class Tiled:
 
     CONTRACT = 1
 
-    def __init__(self, lanes: bool, refuse: Callable[[ConvGeometry], str | None]) -> None:
+    def __init__(self, lanes: bool, refuse: Callable[[str, ConvGeometry], str | None]) -> None:
         self.lanes = lanes
         self.refuse = refuse
         self.prepared = lru_cache(512)(self._prepared)
@@ -49,7 +53,7 @@ class Tiled:
     def supports(self, op: str, geom: ConvGeometry | None, dtype: DType) -> str | None:
         if geom is None or geom.is_empty:
             return None
-        reason = self.refuse(geom)
+        reason = self.refuse(op, geom)
         if reason is None:
             try:
                 self.prepared(op, geom, dtype.itemsize)
@@ -68,13 +72,13 @@ class Tiled:
         vector = (itemsize, _kernels.vector_bytes)
         if op == "dw":
             return [reduction.reduction(geom, *vector, _kernels.tile_rows, self.lanes)], False
-        passes: list[Pass] = []
+        passes: list[gather.Pass | planes.Planes] = []
         if self.lanes and planes.suitable(op, geom):
             passes += planes.passes(op, geom, *vector, _kernels.most_rolled)
         else:
             passes += gather.passes(op, geom, *vector, self.lanes)
         outputs = math.prod(geom.y_shape if op == "y" else geom.x_shape)
-        return passes, sum(a_pass.outputs for a_pass in passes if not isinstance(a_pass, reduction.Reduction)) < outputs
+        return [*passes], sum(a_pass.outputs for a_pass in passes) < outputs
 
     def plan(self, op: str, geom: ConvGeometry, dtype: DType) -> Run:
         passes, zero = self.prepared(op, geom, dtype.itemsize)
@@ -109,6 +113,18 @@ class Tiled:
         direct.db(dy, out)
 
 
+class Transformed(Tiled):
+    """`winograd`: dense 3x3 layers with fewer multiplications."""
+
+    def error_bound(self, op: str, geom: ConvGeometry | None, a: Array, b: Array | None) -> Array:
+        return gauge.error_bound(op, geom, a, b)
+
+    def _prepared(self, op: str, geom: ConvGeometry, itemsize: int) -> tuple[list[Pass], bool]:
+        if op == "dw":
+            return [transforms.products(geom, itemsize, _kernels.vector_bytes)], False
+        return [transforms.tiles(op, geom, itemsize, _kernels.vector_bytes)], False
+
+
 def fitting_threads(a_pass: Pass) -> int:
     """How many threads find room in the workspace for copies of their own: at least one."""
     shared = a_pass.scratch_bytes(0)
@@ -127,11 +143,11 @@ def fma_peak(dtype: DType, threads: int) -> float:
     return float(2 * sums.size * steps / min(seconds))
 
 
-def _any_layer(geom: ConvGeometry) -> str | None:
+def _any_layer(op: str, geom: ConvGeometry) -> str | None:
     return None
 
 
-def _several_groups(geom: ConvGeometry) -> str | None:
+def _several_groups(op: str, geom: ConvGeometry) -> str | None:
     if geom.groups == 1:
         return "it computes several groups at once, and there is one; use gemm"
     if geom.groups == geom.C:
@@ -139,7 +155,7 @@ def _several_groups(geom: ConvGeometry) -> str | None:
     return None
 
 
-def _one_channel_each(geom: ConvGeometry) -> str | None:
+def _one_channel_each(op: str, geom: ConvGeometry) -> str | None:
     if geom.groups != geom.C:
         return f"it needs groups of one channel, and {geom.groups} groups share {geom.C} channels"
     return None
@@ -148,3 +164,4 @@ def _one_channel_each(geom: ConvGeometry) -> str | None:
 gemm = Tiled(lanes=False, refuse=_any_layer)
 grouped = Tiled(lanes=True, refuse=_several_groups)
 depthwise = Tiled(lanes=True, refuse=_one_channel_each)
+winograd = Transformed(lanes=False, refuse=transforms.refusal)
