@@ -38,7 +38,7 @@ def test_it_says_what_auto_does(command, env):
                 assert usable == sorted(usable)
                 for row in told:
                     assert (row["basis"], bool(row["reason"])) == ("predicted", row["verdict"] == "out")
-    assert {row["backend"] for row in rows if row["verdict"] == "out"} == {"grouped", "depthwise"}
+    assert {row["backend"] for row in rows if row["verdict"] == "out"} == {"grouped", "depthwise", "winograd"}
 
 
 def test_what_was_tuned_is_said_to_be(command, env, python):

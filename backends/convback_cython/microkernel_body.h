@@ -14,30 +14,40 @@ INLINE void NAME(store)(REAL *to, NAME(vector) value)
     *(NAME(unaligned) *)to = value;
 }
 
+/* Fewer numbers than a register has, in pieces of 4, 2 and 1 or, where there are masks, at once. */
+INLINE void NAME(copy_few)(const REAL *from, REAL *to, ptrdiff_t count)
+{
+#ifdef STORE_MASKED
+    STORE_MASKED(to, (1u << count) - 1, LOAD_MASKED((1u << count) - 1, from));
+#else
+    UNROLLED for (ptrdiff_t piece = LANES / 2; piece > 0; piece /= 2)
+        if (count & piece) {
+            memcpy(to, from, piece * sizeof(REAL));
+            from += piece;
+            to += piece;
+        }
+#endif
+}
+
 /* The first `count` numbers, or all of them; with count < 1 none. */
 INLINE void NAME(store_part)(REAL *to, NAME(vector) value, ptrdiff_t count)
 {
     if (count >= LANES)
         NAME(store)(to, value);
-    else if (count > 0)
+    else if (count > 0) {
 #ifdef STORE_MASKED
         STORE_MASKED(to, (1u << count) - 1, value);
 #else
-        for (ptrdiff_t i = 0; i < count; i++)
-            to[i] = value[i];
+        NAME(copy_few)((const REAL *)&value, to, count);
 #endif
+    }
 }
 
 /* Short rows, of which there are many: cheaper than a call of memcpy. */
 INLINE void NAME(copy_row)(const REAL *from, REAL *to, ptrdiff_t count)
 {
     if (count < LANES) {
-#ifdef STORE_MASKED
-        STORE_MASKED(to, (1u << count) - 1, LOAD_MASKED((1u << count) - 1, from));
-#else
-        for (ptrdiff_t i = 0; i < count; i++)
-            to[i] = from[i];
-#endif
+        NAME(copy_few)(from, to, count);
         return;
     }
     for (ptrdiff_t i = 0; i < count - LANES; i += LANES)
@@ -127,14 +137,6 @@ INLINE void NAME(transpose)(NAME(vector) rows[LANES])
     }
 }
 
-static __attribute__((noinline)) void NAME(put_part)(ptrdiff_t count, const NAME(vector) * block, REAL *out,
-                                                     const ptrdiff_t *to)
-{
-    for (int lane = 0; lane < LANES; lane++)
-        for (ptrdiff_t i = 0; i < count && to[lane] >= 0; i++)
-            out[to[lane] + i] = block[lane][i];
-}
-
 /* out[to[v * LANES + lane] + i] = sums[i][v][lane] for i < count, in the lanes whose `to` is not negative. Reads, but does
    not write, up to LANES rows of sums. */
 static void NAME(put_strip)(ptrdiff_t count, int vecs, const REAL *sums, REAL *out, const ptrdiff_t *to)
@@ -147,13 +149,9 @@ static void NAME(put_strip)(ptrdiff_t count, int vecs, const REAL *sums, REAL *o
             UNROLLED for (int i = 0; i < LANES; i++)
                 block[i] = NAME(load)(sums + ((first + i) * vecs + v) * LANES);
             NAME(transpose)(block);
-            if (count >= LANES) {
-                UNROLLED for (int lane = 0; lane < LANES; lane++)
-                    if (to[lane] >= 0)
-                        NAME(store)(out + to[lane] + first, block[lane]);
-            }
-            else
-                NAME(put_part)(count, block, out, to);
+            UNROLLED for (int lane = 0; lane < LANES; lane++)
+                if (to[lane] >= 0)
+                    NAME(store_part)(out + to[lane] + first, block[lane], count);
         }
 }
 

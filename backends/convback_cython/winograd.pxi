@@ -27,10 +27,10 @@ cdef extern from "microkernel.h":
         Py_ssize_t point_step, Py_ssize_t tile_step) nogil
     void float_weights_at_points(const float *w, int flipped, float *out, Py_ssize_t point_step) nogil
     void double_weights_at_points(const double *w, int flipped, double *out, Py_ssize_t point_step) nogil
-    void float_outputs_from_points(
+    int float_outputs_from_points(
         const float *m, Py_ssize_t point_step, Py_ssize_t tile_step, Py_ssize_t tiles, float *out,
         Py_ssize_t row_step) nogil
-    void double_outputs_from_points(
+    int double_outputs_from_points(
         const double *m, Py_ssize_t point_step, Py_ssize_t tile_step, Py_ssize_t tiles, double *out,
         Py_ssize_t row_step) nogil
 
@@ -66,17 +66,19 @@ cdef class Winograd:
         self.inputs_first, self.own_panels = plan.inputs_first, plan.own_panels
 
     def run(self, source, weights, out, scratch, int threads):
-        """Compute all of `out`. `scratch` has the bytes that the plan says."""
+        """Compute all of `out`. `scratch` has the bytes that the plan says.
+
+        Returns False where something is not finite: that spreads to all of its tile, also where it is no term.
+        """
         cdef Operands held = Operands(source, weights, out, scratch)
         if self.slots * sizeof(float) == 2 * VECTOR_BYTES:
-            run_winograd(
+            return run_winograd(
                 self, <const float *> held.buffers[0].buf, <const float *> held.buffers[1].buf,
                 <float *> held.buffers[2].buf, <float *> held.buffers[3].buf, threads)
         else:
-            run_winograd(
+            return run_winograd(
                 self, <const double *> held.buffers[0].buf, <const double *> held.buffers[1].buf,
                 <double *> held.buffers[2].buf, <double *> held.buffers[3].buf, threads)
-        return True
 
 
 cdef int run_winograd(
@@ -89,6 +91,7 @@ cdef int run_winograd(
     cdef Py_ssize_t own_size = copy_size + row_size + in_lines(plan.products)
     cdef Py_ssize_t first = 0, panels, item, items
     cdef real *own
+    cdef int spoilt = False
     cdef Watch watch
     if plan.inputs_first:
         own = scratch + blocks * block_size
@@ -102,9 +105,10 @@ cdef int run_winograd(
                 if not watch.stopped:
                     winograd_panels(
                         plan, scratch, block_size, weights, out, own + threadid() * own_size + copy_size,
-                        item * plan.own_panels)
+                        item * plan.own_panels, &spoilt)
                     look(&watch)
-        return ended(&watch)
+        ended(&watch)
+        return not spoilt
     own = scratch + plan.chunk * panel_size
     own_size += block_size
     while first < plan.panels:
@@ -115,16 +119,17 @@ cdef int run_winograd(
                 put_weights(plan, weights, scratch, first, item)
             for item in prange(blocks, num_threads=threads, schedule="dynamic"):
                 if not watch.stopped:
-                    winograd_block(plan, item, source, scratch, own + threadid() * own_size, out, first, panels)
+                    winograd_block(
+                        plan, item, source, scratch, own + threadid() * own_size, out, first, panels, &spoilt)
                     look(&watch)
         ended(&watch)
         first += panels
-    return 0
+    return not spoilt
 
 
 cdef void winograd_block(
     Winograd plan, Py_ssize_t item, const real *source, const real *packed, real *own, real *out, Py_ssize_t panel,
-    Py_ssize_t panels,
+    Py_ssize_t panels, int *spoilt,
 ) noexcept nogil:
     """One block of tiles, for some panels whose weights are at the points, on one thread."""
     cdef real *rows = own + in_lines(plan.copied)
@@ -133,12 +138,12 @@ cdef void winograd_block(
     cdef Block block = plan.blocks.at(item)
     put_inputs(plan, item, source, own, inputs)
     multiply_points(plan, &block, inputs, packed, products, panel, panels)
-    put_outputs(plan, &block, products, rows, out, panel, panels)
+    put_outputs(plan, &block, products, rows, out, panel, panels, spoilt)
 
 
 cdef void winograd_panels(
     Winograd plan, const real *inputs, Py_ssize_t block_size, const real *weights, real *out, real *rows,
-    Py_ssize_t panel,
+    Py_ssize_t panel, int *spoilt,
 ) noexcept nogil:
     """Some panels, for all blocks, whose inputs are at the points, on one thread."""
     cdef real *products = rows + in_lines(plan.rows)
@@ -150,7 +155,7 @@ cdef void winograd_panels(
     for item in range(plan.blocks.number()):
         block = plan.blocks.at(item)
         multiply_points(plan, &block, inputs + item * block_size, packed, products, panel, panels)
-        put_outputs(plan, &block, products, rows, out, panel, panels)
+        put_outputs(plan, &block, products, rows, out, panel, panels, spoilt)
 
 
 cdef void put_weights(
@@ -245,9 +250,9 @@ cdef void multiply_points(
 
 cdef void put_outputs(
     Winograd plan, const Block *block, const real *products, real *rows, real *out, Py_ssize_t panel,
-    Py_ssize_t panels,
+    Py_ssize_t panels, int *spoilt,
 ) noexcept nogil:
-    """From the points to the outputs of a block."""
+    """From the points to the outputs of a block; `spoilt` is set where one is not finite."""
     cdef Py_ssize_t vector = VECTOR_BYTES // <Py_ssize_t> sizeof(real)
     cdef Py_ssize_t width = panels * plan.slots, row_step = 4 * block.size[2] * vector
     cdef Py_ssize_t tile_row, n, h, i, p, v, to
@@ -261,10 +266,11 @@ cdef void put_outputs(
         to = n * plan.image + (h * plan.out[1] + r) * plan.out[2] + s
         for p in range(panels):
             for v in range(plan.panel_vecs[panel + p]):
-                outputs_from_points(
+                if not outputs_from_points(
                     products + tile_row * block.size[2] * width + p * plan.slots + v * vector, plan.product_step, width,
                     block.size[2], rows, row_step,
-                )
+                ):
+                    spoilt[0] = True
                 for i in range(min(4, plan.out[1] - r)):
                     put_strip(
                         count, 1, rows + i * row_step, out + to + i * plan.out[2],
@@ -272,10 +278,10 @@ cdef void put_outputs(
                     )
 
 
-cdef inline void outputs_from_points(
+cdef inline bint outputs_from_points(
     const real *m, Py_ssize_t point_step, Py_ssize_t tile_step, Py_ssize_t tiles, real *out, Py_ssize_t row_step
 ) noexcept nogil:
     if real is float:
-        float_outputs_from_points(m, point_step, tile_step, tiles, out, row_step)
+        return float_outputs_from_points(m, point_step, tile_step, tiles, out, row_step)
     else:
-        double_outputs_from_points(m, point_step, tile_step, tiles, out, row_step)
+        return double_outputs_from_points(m, point_step, tile_step, tiles, out, row_step)

@@ -137,8 +137,10 @@ static void NAME(weights_at_points)(const REAL *w, int flipped, REAL *out, ptrdi
     }
 }
 
-/* A^T m A of one tile: count x count results; row i stands at out + i * row_step. */
-INLINE void NAME(tile_from_points)(const int count, const REAL *m, ptrdiff_t point_step, REAL *out, ptrdiff_t row_step)
+/* A^T m A of one tile: count x count results; row i stands at out + i * row_step. Their product with zero, which is no
+   zero where one is infinite or NaN, is added to `zeros`. */
+INLINE void NAME(tile_from_points)(const int count, const REAL *m, ptrdiff_t point_step, REAL *out, ptrdiff_t row_step,
+                                   NAME(vector) * zeros)
 {
     NAME(vector) upright[6][4], column[6], row[4];
     UNROLLED for (int j = 0; j < 6; j++) {
@@ -150,22 +152,37 @@ INLINE void NAME(tile_from_points)(const int count, const REAL *m, ptrdiff_t poi
         UNROLLED for (int j = 0; j < 6; j++)
             column[j] = upright[j][i];
         NAME(from_points)(count, column, row);
-        UNROLLED for (int j = 0; j < count; j++)
+        UNROLLED for (int j = 0; j < count; j++) {
+            *zeros += row[j] * 0;
             NAME(store)(out + i * row_step + j * LANES, NAME(unscaled)(row[j]));
+        }
     }
 }
 
-static void NAME(outputs_from_points)(const REAL *m, ptrdiff_t point_step, ptrdiff_t tile_step, ptrdiff_t tiles,
-                                      REAL *out, ptrdiff_t row_step)
+INLINE int NAME(all_zero)(NAME(vector) zeros)
 {
-    for (ptrdiff_t tile = 0; tile < tiles; tile++)
-        NAME(tile_from_points)(4, m + tile * tile_step, point_step, out + 4 * tile * LANES, row_step);
+    int found = 1;
+    for (int lane = 0; lane < LANES; lane++)
+        found &= zeros[lane] == 0;
+    return found;
 }
 
-/* The nine weights of one filter and LANES channels. */
-static void NAME(weights_from_points)(const REAL *m, ptrdiff_t point_step, REAL *out)
+/* A row of tiles; whether all results are finite. */
+static int NAME(outputs_from_points)(const REAL *m, ptrdiff_t point_step, ptrdiff_t tile_step, ptrdiff_t tiles,
+                                     REAL *out, ptrdiff_t row_step)
 {
-    NAME(tile_from_points)(3, m, point_step, out, 3 * LANES);
+    NAME(vector) zeros = {0};
+    for (ptrdiff_t tile = 0; tile < tiles; tile++)
+        NAME(tile_from_points)(4, m + tile * tile_step, point_step, out + 4 * tile * LANES, row_step, &zeros);
+    return NAME(all_zero)(zeros);
+}
+
+/* The nine weights of one filter and LANES channels; whether all are finite. */
+static int NAME(weights_from_points)(const REAL *m, ptrdiff_t point_step, REAL *out)
+{
+    NAME(vector) zeros = {0};
+    NAME(tile_from_points)(3, m, point_step, out, 3 * LANES, &zeros);
+    return NAME(all_zero)(zeros);
 }
 
 #undef P

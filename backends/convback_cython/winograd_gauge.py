@@ -1,193 +1,193 @@
-"""The matrices of the transforms, and how large the error of a result can be.
+"""The matrices of Winograd's transforms, and how far `winograd` can be off.
 
-A correlation of polynomials is taken at as many points as it has coefficients, here 0, +-5/8, +-3/2 and infinity, and
-brought back [1]_. With d the inputs of a tile and g its weights, on both axes::
+A tile of results is, with d the inputs of a window and g the weights, along both axes::
 
-    result = A^T [ sum over terms  (G g G^T) * (B^T d B) ] A
+    result = A^T [ sum over terms (G g G^T) * (B^T d B) ] A
 
-Every number on this way is a sum of products. So each is off by at most gamma_n times the same expression of absolute
-values, its *gauge*, where n counts the roundings that a number passes from the operands to the result, and
-gamma_n = n u / (1 - n u) [2]_. The bound is not componentwise: an element may be off by as much where its own terms
-are small, as its tile is transformed together.
+A is `powers` of the points; G is the same, each row divided by the distances of its point from the others; a row of B^T
+has the coefficients of the polynomial whose roots are the other points. y and dx take 4 results from 6 inputs and 3
+weights, F(4x4, 3x3); dw takes 3 from windows of x and 4 numbers of dy, F(3x3, 4x4).
+
+Kernels hold `SCALE` G, whose entries are dyadic as those of A and B are, so that all constants are exact; and they
+divide the results by the square of `SCALE`.
 
 References
 ----------
-.. [1] A. Lavin and S. Gray, "Fast algorithms for convolutional neural networks", 2015, arXiv:1509.09308. The points
-   are those of B. Barabasz et al., "Error analysis and improving the accuracy of Winograd convolution for deep neural
-   networks", 2018, arXiv:1803.10986.
-.. [2] N. J. Higham, "Accuracy and Stability of Numerical Algorithms", 2nd ed., 2002, section 3.1.
+A. Lavin and S. Gray, "Fast Algorithms for Convolutional Neural Networks", 2015, arXiv:1509.09308.
+B. Barabasz et al., "Error Analysis and Improving the Accuracy of Winograd Convolution for Deep Neural Networks", 2018,
+arXiv:1803.10986.
+N. J. Higham, "Accuracy and Stability of Numerical Algorithms", 2nd ed., 2002, sections 2.8 and 3.1.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable, Iterator
 from fractions import Fraction
+from functools import reduce
 
 import numpy as np
 
 from convback import ConvGeometry
 from convback.contract import Array
 
-Matrix = list[list[Fraction]]
-
-P, Q = Fraction(5, 8), Fraction(3, 2)
-FINITE = (Fraction(0), P, -P, Q, -Q)
-SCALE = Fraction(26775, 2**15)  # kernels hold G times this, which makes its entries dyadic, and divide in the end
-
-# Of products of a tile: non-zeros in a row of B (4), A (5) and G (3, or 4 where it takes squares of dy), twice each, as
-# no number passes more roundings in a sum than the sum has terms; and 3 for the scale.
-ROUNDINGS = {"y": 2 * (4 + 5 + 3) + 3, "dx": 2 * (4 + 5 + 3) + 3, "dw": 2 * (4 + 5 + 4) + 3}
+FINITE = tuple(map(Fraction, ("0", "5/8", "-5/8", "3/2", "-3/2")))  # and infinity, the last row of each matrix
+SCALE = Fraction(26775, 2**15)
+SCALE_ROUNDINGS = 3  # in float32 it is squared, inverted, and multiplied by; in float64 it takes one division
+BLOCK = 2**20  # numbers of x and y that are treated at once, in whole images
 
 
-def evaluation(count: int) -> Matrix:
-    """Values of a polynomial of so many coefficients at the six points; at infinity it is the last coefficient."""
-    rows = [[_product([point] * power) for power in range(count)] for point in FINITE]
-    return [*rows, [Fraction(power == count - 1) for power in range(count)]]
+def powers(count: int) -> Array:
+    """1, t, t^2, ... at each point t; at infinity the last of them counts alone."""
+    last = [Fraction(j == count - 1) for j in range(count)]
+    return np.array([*([t**j for j in range(count)] for t in FINITE), last], object)
 
 
-def A_T(count: int) -> Matrix:
-    """The rows that give `count` results from six products: the transpose of `evaluation`."""
-    return [list(row) for row in zip(*evaluation(count), strict=True)]
+def A_T(results: int) -> Array:
+    return powers(results).T
 
 
-def G(count: int) -> Matrix:
-    """`evaluation`, each row divided by the product of the distances of its point from the others."""
-    weights = [1 / _product([point - other for other in FINITE if other != point]) for point in FINITE]
-    rows = zip(evaluation(count), [*weights, Fraction(1)], strict=True)
-    return [[value * weight for value in row] for row, weight in rows]
+def G(weights: int) -> Array:
+    distances = [math.prod(t - other for other in FINITE if other != t) for t in FINITE]
+    scaled: Array = powers(weights) / np.array([*distances, Fraction(1)], object)[:, np.newaxis]
+    return scaled
 
 
-def B_T() -> Matrix:
-    """Coefficients of the polynomials that are zero at all finite points but one; in the last row, at all."""
-    rows = [_with_roots([other for other in FINITE if other != point]) for point in FINITE]
-    return [*([*row, Fraction(0)] for row in rows), _with_roots(list(FINITE))]
+def B_T() -> Array:
+    factors = {t: np.array([-t, Fraction(1)], object) for t in FINITE}
+    rows = [reduce(np.convolve, [factors[other] for other in FINITE if other != t]) for t in FINITE]
+    return np.array([*([*row, Fraction(0)] for row in rows), reduce(np.convolve, factors.values())], object)
 
 
-def _with_roots(roots: list[Fraction]) -> list[Fraction]:
-    """Coefficients of the product of (t - root), the lowest first."""
-    found = [Fraction(1)]
-    for root in roots:
-        found = [low - root * high for low, high in zip([Fraction(0), *found], [*found, Fraction(0)], strict=True)]
-    return found
+def roundings(op: str, geom: ConvGeometry) -> int:
+    """n: how often a product is rounded at most on its way from the operands to a result.
 
+    A sum of products, in any order, with or without FMA, rounds each no more often than it has terms. So these add up:
 
-def _product(factors: list[Fraction]) -> Fraction:
-    found = Fraction(1)
-    for factor in factors:
-        found *= factor
-    return found
+    - the sum at the points: of y and dx over channels and taps of the depth; of dw over all tiles. Where dw is summed
+      in blocks whose results are added, a tile is spared as many roundings as other blocks have tiles, at least one
+      each, and passes one more for each of these blocks: no more in all.
+    - every transform, twice, for two axes: the non-zeros of its longest row.
+    - the scale.
+    """
+    geom = geom.as3d()
+    if op == "dw":
+        terms, matrices = geom.N * geom.y_shape[2] * math.prod(_tiles(geom.y_shape[3:])), (A_T(3), B_T(), G(4))
+    else:
+        terms, matrices = (geom.C if op == "y" else geom.F) * geom.kernel[0], (A_T(4), B_T(), G(3))
+    return terms + 2 * sum(int(np.count_nonzero(matrix, axis=1).max()) for matrix in matrices) + SCALE_ROUNDINGS
 
 
 def error_bound(op: str, geom: ConvGeometry | None, a: Array, b: Array | None) -> Array:
-    """gamma_n * gauge, an upper bound of the error of each element of a result of `winograd`.
+    """The largest error of each element: gamma_n * gauge.
+
+    The gauge is the formula at the top of this module on absolute values, of operands and of matrices alike, and
+    gamma_n = n u / (1 - n u), with the n of `roundings` and the unit roundoff u of the operands. An element may be off
+    by so much however small its own terms are, as the whole of its tile goes through the same sums.
 
     Parameters
     ----------
     op : {"y", "dx", "dw", "db"}
-    geom : ConvGeometry, or None for "db"
+    geom : ConvGeometry or None
+        None for db, which is a plain sum.
     a, b : ndarray
-        x and w, dy and w, or dy and x, or dy and None; their dtype says which u counts.
+        x and w for y, dy and w for dx, dy and x for dw, dy and None for db.
 
     Returns
     -------
     ndarray of float64
         Of the shape of the result.
-
-    Notes
-    -----
-    n is the number of terms that are summed at the points plus `ROUNDINGS`. Terms are channels times taps of the depth,
-    or for dw the tiles of all images; that these are summed in blocks adds no rounding, as a block has a tile at least.
-
-    db is a sum, and its bound gamma_K * sum |dy|.
-
-    A product may also be smaller than any normal number, and then be off by half the smallest one there is. Gamma_n
-    being at least 28 u, a few smallest normal numbers in every sum of the gauge cover that.
     """
-    tiny, u = np.finfo(a.dtype).tiny, np.finfo(a.dtype).eps / 2
+    shape = () if geom is None else {"y": geom.y_shape, "dx": geom.x_shape, "dw": geom.w_shape}[op]
     if geom is None or b is None:
-        gauge, n = np.abs(a.astype(np.float64)).sum(axis=(0, *range(2, a.ndim))), a.size // a.shape[1]
+        n, gauge = a.size // max(1, a.shape[1]), np.abs(a, dtype=np.float64).sum(axis=(0, *range(2, a.ndim)))
     elif geom.is_empty:
-        gauge, n = np.zeros({"y": geom.y_shape, "dx": geom.x_shape, "dw": geom.w_shape}[op]), 0
+        n, gauge = 0, np.zeros(shape)
     else:
-        gauge, terms = _gauge(op, geom.as3d(), _three_axes(a), _three_axes(b), tiny)
-        gauge, n = gauge.reshape({"y": geom.y_shape, "dx": geom.x_shape, "dw": geom.w_shape}[op]), terms + ROUNDINGS[op]
-    # The gauge is itself a sum of positive numbers in float64: off by a far smaller part than this.
-    bound: Array = n * u / (1 - n * u) * (1 + 1e-6) * (gauge + 8 * tiny)
+        # A product that underflows is off by u * tiny besides, where tiny is the smallest normal number. A number of
+        # any stage sums at most n products, or 5 in each of at most n blocks; and n such errors, which grow by
+        # 1 + gamma_n until the end, come to gamma_n * tiny. So 5 * tiny more in each number of the gauge covers them.
+        floor, of_op = 5 * float(np.finfo(a.dtype).tiny), _of_dw if op == "dw" else _of_y
+        n, gauge = roundings(op, geom), of_op(op, geom.as3d(), _magnitudes(a), _magnitudes(b), floor).reshape(shape)
+    # The gauge is computed in float64, of positive numbers and of matrices that are exact, and passes the roundings of
+    # a result and 6 of what is added for underflow. So it is too small by less than the 4 n that are added here.
+    reach = n * float(np.finfo(a.dtype).eps) / 2
+    bound: Array = (reach / (1 - reach) if reach < 1 else math.inf) * (1 + 4 * n * 2.0**-53) * gauge
     return bound
 
 
-def _three_axes(a: Array) -> Array:
-    """Absolute values in float64, with three spatial axes."""
-    return np.abs(a.astype(np.float64)).reshape(*a.shape[:2], *(1,) * (5 - a.ndim), *a.shape[2:])
+def _of_y(op: str, geom: ConvGeometry, source: Array, w: Array, floor: float) -> Array:
+    """The gauge of y; or of dx, which is y of dy with each filter turned, and filters and channels exchanged."""
+    gauge, w, before = np.empty(geom.y_shape), w.transpose(2, 0, 1, 3, 4), [lo for lo, _ in geom.padding[1:]]
+    if op == "dx":
+        gauge, w, before = np.empty(geom.x_shape), w.swapaxes(1, 2)[..., ::-1, ::-1], [2 - lo for lo in before]
+    _, channels, depth, *plane = gauge.shape
+    tiles, weights = _tiles(plane), _at_both_axes(G(3) * SCALE, w, -1, floor)
+    for images in _blocks(geom):
+        inputs = _at_points(B_T(), source[images], before, tiles, floor)
+        sums = np.zeros((6, 6, depth, channels, inputs.shape[-1]))
+        for h, m, q in _meetings(geom):
+            to, at = (q, h) if op == "dx" else (h, q)
+            sums[:, :, to] += weights[:, :, m] @ inputs[:, :, at]
+        results = _results(A_T(4), sums, floor).reshape(4, 4, depth, channels, -1, *tiles)  # i, j, ..., n, tile
+        rows = results.transpose(4, 3, 2, 5, 0, 6, 1).reshape(-1, channels, depth, *(4 * count for count in tiles))
+        gauge[images] = rows[..., : plane[0], : plane[1]]
+    return gauge
 
 
-def _gauge(op: str, geom: ConvGeometry, a: Array, b: Array, tiny: float) -> tuple[Array, int]:
-    """The gauge, and the number of terms that are summed at the points."""
-    before = [lo for lo, _ in geom.padding]
-    if op == "dw":
-        return _gauge_of_dw(geom, a, b, before, tiny)
-    if op == "y":
-        return _gauge_of_y(geom.y_shape, a, b, before, geom.dilation[0], tiny)
-    turned = b.swapaxes(0, 1)[..., ::-1, ::-1, ::-1]
-    before = [(k - 1) * d - p for k, d, p in zip(geom.kernel, geom.dilation, before, strict=True)]
-    return _gauge_of_y(geom.x_shape, a, turned, before, geom.dilation[0], tiny)
+def _of_dw(op: str, geom: ConvGeometry, dy: Array, x: Array, floor: float) -> Array:
+    before, tiles = [lo for lo, _ in geom.padding[1:]], _tiles(geom.y_shape[3:])
+    sums = np.zeros((6, 6, geom.kernel[0], geom.F, geom.C))
+    for images in _blocks(geom):
+        gradients = _at_points(G(4) * SCALE, dy[images], [0, 0], tiles, floor)
+        inputs = _at_points(B_T(), x[images], before, tiles, floor)
+        for h, m, q in _meetings(geom):
+            sums[:, :, m] += gradients[:, :, h] @ inputs[:, :, q].swapaxes(-1, -2)
+    return _results(A_T(3), sums, floor).transpose(3, 4, 2, 0, 1)
 
 
-def _gauge_of_y(
-    shape: tuple[int, ...], source: Array, w: Array, before: list[int], spacing: int, tiny: float
-) -> tuple[Array, int]:
-    """Of y, and of dx as y of dy."""
-    tiles = [-(-extent // 4) for extent in shape[-2:]]
-    inputs = _at_points(_tiles(source, before[1:], tiles, 6), B_T()) + 4 * tiny
-    weights = _at_points(w, G(3)) + 4 * tiny
-    products = np.zeros((36, shape[0], shape[2], *tiles, shape[1]))
-    for h in range(shape[2]):
-        for m in range(w.shape[2]):
-            q = h + m * spacing - before[0]
-            if 0 <= q < source.shape[2]:
-                there = inputs[:, :, :, q].transpose(0, 1, 3, 4, 2).reshape(36, -1, source.shape[1])
-                products[:, :, h] += (there @ weights[:, :, :, m].swapaxes(1, 2)).reshape(products[:, :, h].shape)
-    results = _from_points(products + 4 * tiny, A_T(4))  # n, h, tile row, tile column, f, i, j
-    rows = results.transpose(0, 4, 1, 2, 5, 3, 6).reshape(shape[0], shape[1], shape[2], 4 * tiles[0], 4 * tiles[1])
-    return rows[..., : shape[3], : shape[4]], w.shape[1] * w.shape[2]
+def _magnitudes(v: Array) -> Array:
+    return np.abs(v, dtype=np.float64).reshape(*v.shape[:2], *(1,) * (5 - v.ndim), *v.shape[2:])
 
 
-def _gauge_of_dw(geom: ConvGeometry, dy: Array, x: Array, before: list[int], tiny: float) -> tuple[Array, int]:
-    tiles = [-(-extent // 4) for extent in geom.y_spatial[1:]]
-    inputs = _at_points(_tiles(x, before[1:], tiles, 6), B_T()) + 4 * tiny
-    gradients = _at_points(_tiles(dy, [0, 0], tiles, 4), G(4)) + 4 * tiny
-    products = np.zeros((36, geom.kernel[0], geom.F, geom.C))
-    for h in range(geom.y_spatial[0]):
-        for m in range(geom.kernel[0]):
-            q = h + m * geom.dilation[0] - before[0]
-            if 0 <= q < geom.x_spatial[0]:
-                there = (gradients[:, :, :, h], inputs[:, :, :, q])
-                left, right = (v.transpose(0, 2, 1, 3, 4).reshape(36, v.shape[2], -1) for v in there)
-                products[:, m] += left @ right.swapaxes(1, 2)
-    results = _from_points(products + 4 * tiny, A_T(3))  # m, f, c, k, l
-    return results.transpose(1, 2, 0, 3, 4), geom.N * geom.y_spatial[0] * tiles[0] * tiles[1]
+def _tiles(plane: Iterable[int]) -> list[int]:
+    return [-(-extent // 4) for extent in plane]
 
 
-def _tiles(a: Array, before: list[int], tiles: list[int], extent: int) -> Array:
-    """[..., tile row, tile column, i, j]: squares of that extent, four apart, the first `before` the origin."""
-    sizes = [4 * count + extent - 4 for count in tiles]
-    framed = np.zeros((*a.shape[:-2], *sizes))
-    spans = [(max(0, lo), min(size, lo + n)) for lo, size, n in zip(before, sizes, a.shape[-2:], strict=True)]
-    (r0, r1), (s0, s1) = spans
-    if r0 < r1 and s0 < s1:
-        framed[..., r0:r1, s0:s1] = a[..., r0 - before[0] : r1 - before[0], s0 - before[1] : s1 - before[1]]
-    windows = np.lib.stride_tricks.sliding_window_view(framed, (extent, extent), (-2, -1))
-    return windows[..., ::4, ::4, :, :]
+def _blocks(geom: ConvGeometry) -> Iterator[slice]:
+    images = max(1, BLOCK * geom.N // (math.prod(geom.x_shape) + math.prod(geom.y_shape)))
+    return (slice(n, n + images) for n in range(0, geom.N, images))
 
 
-def _at_points(tiles: Array, matrix: Matrix) -> Array:
-    """[point, ...]: |matrix| tile |matrix|^T."""
-    m = np.abs(np.array(matrix, np.float64))
-    points = m @ tiles @ m.T
-    return np.moveaxis(points.reshape(*points.shape[:-2], 36), -1, 0)
+def _meetings(geom: ConvGeometry) -> Iterator[tuple[int, int, int]]:
+    """All h, m and q that meet."""
+    for h, m in np.ndindex(geom.y_shape[2], geom.kernel[0]):
+        q = h * geom.stride[0] + m * geom.dilation[0] - geom.padding[0][0]
+        if 0 <= q < geom.x_shape[2]:
+            yield h, m, q
 
 
-def _from_points(products: Array, matrix: Matrix) -> Array:
-    """[..., i, j]: |matrix| product |matrix|^T."""
-    m = np.abs(np.array(matrix, np.float64))
-    results: Array = m @ np.moveaxis(products, 0, -1).reshape(*products.shape[1:], 6, 6) @ m.T
-    return results
+def _at_points(matrix: Array, images: Array, before: list[int], tiles: list[int], floor: float) -> Array:
+    """[point, point, depth, channel, image and tile] of squares four apart, the first of which begins `before`."""
+    # A row and a column of zeros stand for all that is outside.
+    padded = np.pad(images.transpose(2, 1, 0, 3, 4), ((0, 0),) * 3 + ((0, 1),) * 2)
+    index = []
+    for lo, count, size in zip(before, tiles, images.shape[3:], strict=True):
+        at = np.add.outer(4 * np.arange(count), np.arange(matrix.shape[1])) - lo
+        index.append(np.where((at >= 0) & (at < size), at, size))
+    squares = padded[..., index[0][:, np.newaxis, :, np.newaxis], index[1][:, np.newaxis, :]]
+    points = _at_both_axes(matrix, squares, -1, floor)
+    return points.reshape(*points.shape[:4], -1)
+
+
+def _results(matrix: Array, sums: Array, floor: float) -> Array:
+    """Back from the points, which are the first two axes, and from the scale."""
+    return _at_both_axes(matrix, sums + floor, 1, floor) / float(SCALE**2) + floor
+
+
+def _at_both_axes(matrix: Array, v: Array, axis: int, floor: float) -> Array:
+    """|matrix| v |matrix|^T on the last two axes (axis = -1) or the first two (1), which come first in the result."""
+    magnitudes = np.abs(matrix).astype(np.float64)
+    for _ in range(2):
+        v = np.tensordot(magnitudes, v, (1, axis)) + floor
+    return v

@@ -19,8 +19,8 @@ cdef extern from "microkernel.h":
     void double_squares_at_points(
         const double *source, Py_ssize_t row_step, Py_ssize_t rows, Py_ssize_t tiles, double *out,
         Py_ssize_t point_step, Py_ssize_t tile_step) nogil
-    void float_weights_from_points(const float *m, Py_ssize_t point_step, float *out) nogil
-    void double_weights_from_points(const double *m, Py_ssize_t point_step, double *out) nogil
+    int float_weights_from_points(const float *m, Py_ssize_t point_step, float *out) nogil
+    int double_weights_from_points(const double *m, Py_ssize_t point_step, double *out) nogil
 
 
 cdef class WinogradReduction:
@@ -40,17 +40,19 @@ cdef class WinogradReduction:
         self.group_filters, self.group_panels = plan.group_filters, plan.group_panels
 
     def run(self, dy, x, out, scratch, int threads):
-        """Compute dw. `scratch` has the bytes that the plan says."""
+        """Compute dw. `scratch` has the bytes that the plan says.
+
+        Returns False where something is not finite: that spreads to all taps.
+        """
         cdef Operands held = Operands(dy, x, out, scratch)
         if self.slots * sizeof(float) == 2 * VECTOR_BYTES:
-            run_winograd_reduction(
+            return run_winograd_reduction(
                 self, <const float *> held.buffers[0].buf, <const float *> held.buffers[1].buf,
                 <float *> held.buffers[2].buf, <float *> held.buffers[3].buf, threads)
         else:
-            run_winograd_reduction(
+            return run_winograd_reduction(
                 self, <const double *> held.buffers[0].buf, <const double *> held.buffers[1].buf,
                 <double *> held.buffers[2].buf, <double *> held.buffers[3].buf, threads)
-        return True
 
 
 cdef int run_winograd_reduction(
@@ -63,6 +65,7 @@ cdef int run_winograd_reduction(
     cdef Py_ssize_t filter_groups = (plan.filters + plan.group_filters - 1) // plan.group_filters
     cdef Py_ssize_t groups = (plan.panels + plan.group_panels - 1) // plan.group_panels * filter_groups
     cdef Py_ssize_t number, item, slices
+    cdef int spoilt = False
     cdef Block block
     cdef Watch watch = watching(plan.blocks.number() * plan.taps * groups, plan.macs)
     with nogil:
@@ -76,10 +79,10 @@ cdef int run_winograd_reduction(
             for item in prange(plan.taps * groups, num_threads=threads, schedule="dynamic"):
                 if not watch.stopped:
                     sum_group(plan, &block, gradients, inputs, own + threadid() * own_step, out, item // groups,
-                              item % groups // filter_groups, item % groups % filter_groups, number > 0)
+                              item % groups // filter_groups, item % groups % filter_groups, number > 0, &spoilt)
                     look(&watch)
     ended(&watch)
-    return 0
+    return not spoilt
 
 
 cdef void put_windows(
@@ -118,7 +121,7 @@ cdef void put_squares(
 
 cdef void sum_group(
     WinogradReduction plan, const Block *block, const real *gradients, const real *inputs, real *sums, real *out,
-    Py_ssize_t tap, Py_ssize_t channel_group, Py_ssize_t filter_group, bint add,
+    Py_ssize_t tap, Py_ssize_t channel_group, Py_ssize_t filter_group, bint add, int *spoilt,
 ) noexcept nogil:
     """A group of filters and channels, at one tap of the depth, over one block."""
     cdef Py_ssize_t vector = VECTOR_BYTES // <Py_ssize_t> sizeof(real), layer = block.size[1] * block.size[2]
@@ -152,31 +155,34 @@ cdef void sum_group(
                         break
     for f in range(filters):
         for i in range(min(2 * panels, plan.units - 2 * p0)):
-            put_gradient(plan, sums + f * width + i * vector, out, tap, f0 + f, (2 * p0 + i) * vector, add)
+            if not put_gradient(plan, sums + f * width + i * vector, out, tap, f0 + f, (2 * p0 + i) * vector, add):
+                spoilt[0] = True
 
 
 cdef inline int vectors_of(WinogradReduction plan, Py_ssize_t panel, Py_ssize_t vector) noexcept nogil:
     return 2 if panel * plan.slots + vector < plan.channels else 1
 
 
-cdef void put_gradient(
+cdef bint put_gradient(
     WinogradReduction plan, const real *sums, real *out, Py_ssize_t tap, Py_ssize_t f, Py_ssize_t c, bint add
 ) noexcept nogil:
-    """The nine entries of one filter and a vector of channels, from the points."""
+    """The nine entries of one filter and a vector of channels, from the points; whether they are finite."""
     cdef Py_ssize_t vector = VECTOR_BYTES // <Py_ssize_t> sizeof(real), lane, entry
     cdef Py_ssize_t filled = min(vector, plan.channels - c)
+    cdef bint finite
     cdef real[PACKED_WEIGHTS] nine
     cdef Py_ssize_t[SLOTS] to
     if real is float:
-        float_weights_from_points(sums, plan.sum_step, nine)
+        finite = float_weights_from_points(sums, plan.sum_step, nine)
     else:
-        double_weights_from_points(sums, plan.sum_step, nine)
+        finite = double_weights_from_points(sums, plan.sum_step, nine)
     out += ((f * plan.channels + c) * plan.taps + tap) * NINE
     if add:
         for lane in range(filled):
             for entry in range(NINE):
                 out[lane * plan.taps * NINE + entry] += nine[entry * vector + lane]
-        return
+        return finite
     for lane in range(vector):
         to[lane] = lane * plan.taps * NINE if lane < filled else -1
     put_strip(NINE, 1, nine, out, to)
+    return finite
