@@ -90,7 +90,7 @@ if reason is None:
 else:
     print("refused", "raise CONVBACK_WORKSPACE" in reason)
 """
-    said = {python(code, env={"CONVBACK_WORKSPACE": str(size)}).out for size in (2**16, 2**21)}
+    said = {python(code, env={"CONVBACK_WORKSPACE": str(size)}).out for size in (2**13, 2**21)}
     assert said == {"right True True\n", "refused True\n"}
 
 

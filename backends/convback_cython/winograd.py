@@ -27,14 +27,16 @@ FEWEST_CHANNELS = 32
 FEWEST_SUMMED_TILES = 16
 
 # What a thread works on at once is best near its second-level cache, but a register tile should be filled.
-BLOCK_BYTES = 3 * 2**18
+BLOCK_BYTES = 3 * 2**19
 FEWEST_TILES, MOST_TILES = 24, 96
 # Output channels that a thread takes where inputs come first: each input is so fetched once for as many.
 OWN_SLOTS = 32
 # Filters, and channels, that dw sums together: each number at the points is so fetched once for as many.
 GROUP_CHANNELS = 32
-# All that dw has at the points of a block, which threads share, is best in the third.
+FEWEST_GROUPS, FEWEST_FILTERS = 8, 14
+# What threads share at the points, all inputs or a block of dw, stays in the third-level cache; tiles of a block of dw.
 SHARED_BYTES = 12 * 2**20
+MOST_SUMMED_TILES = 224
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,14 @@ class Products:
         return (shared + in_lines(max(self.copied, POINTS * self.sum_step)) * threads) * self.itemsize
 
 
+def groups_of(filters: int, in_panels: int, slots: int) -> tuple[int, int]:
+    """Filters and panels of a group; smaller ones where there would be too few for threads to share out."""
+    some, panels = min(GROUP_CHANNELS, filters), min(-(-GROUP_CHANNELS // slots), in_panels)
+    while -(-filters // some) * -(-in_panels // panels) < FEWEST_GROUPS and some > FEWEST_FILTERS:
+        some, panels = (some, panels // 2) if panels > 1 else (-(-some // 2), panels)
+    return some, panels
+
+
 Plan = TypeVar("Plan", Tiles, Products)
 
 
@@ -198,12 +208,11 @@ def products(geom: ConvGeometry, itemsize: int, vector_bytes: int) -> Products:
     out = triple(geom.y_spatial)
     count = triple((out[0], -(-out[1] // 4), -(-out[2] // 4)))
     one = POINTS * (in_panels * slots * (1 + (geom.kernel[0] - 1) * geom.dilation[0]) + dy_units * vector) * itemsize
-    block = block_of(geom.N, count, max(1, shared_bytes() // one))
+    block = block_of(geom.N, count, min(MOST_SUMMED_TILES, max(1, shared_bytes() // one)))
     images, size = block[0], block[1:]
     slices = size[0] + (geom.kernel[0] - 1) * geom.dilation[0]
     window = window_of(triple(geom.x_spatial), 4 * size[1] + 2, 4 * size[2] + 2, geom.C, vector)
-    group_panels = min(in_panels, -(-GROUP_CHANNELS // slots))
-    group_filters = min(GROUP_CHANNELS, geom.F)
+    group_filters, group_panels = groups_of(geom.F, in_panels, slots)
     return fitting(Products(
         window=window, dy_window=window_of(out, 4 * size[1], 4 * size[2], geom.F, vector), N=geom.N, count=count,
         block=block, step=(1, 4, 4), origin=triple(-p for p, _ in geom.padding), taps=geom.kernel[0],

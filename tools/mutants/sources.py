@@ -21,10 +21,11 @@ FILES = {
         "planning.py", "window.pxi", "axes.py", "gather.py", "gather.pxi", "strips.pxi", "reduction.py",
         "reduction.pxi", "planes.py", "planes.pxi",
     ),
+    "winograd": ("winograd.py", "winograd.pxi", "winograd_reduction.pxi"),
 }  # fmt: skip
 
 # Where they are, if not in a package of the backend's own.
-PACKAGES = {"gemm": "convback_cython"}
+PACKAGES = dict.fromkeys(("gemm", "winograd"), "convback_cython")
 
 # Backends that share these files; they are judged together.
 JUDGED = {"gemm": ("gemm", "grouped", "depthwise")}
@@ -38,7 +39,8 @@ NO_MATHS = {
     r"BLOCK_BYTES =|MOST_PADDED_BYTES =|PRACTICAL_MACS =|PARALLEL_MACS =|parallel =|threads =": "only how fast",
     r"PAIRWISE =|CTYPES =|kernel = \{": "names",
     r"(rows|step_\w|J, taps) =": "the sizes of blocks: any will do",
-    r"OWN_BYTES =|SHARED_BYTES =|TILES =|MOST_COLUMNS =|FINITE_BLOCK =": "any number will do",
+    r"OWN_BYTES =|SHARED_BYTES =|TILES =|MOST_COLUMNS =|FINITE_BLOCK =|OWN_SLOTS =": "any number will do",
+    r"GROUP_CHANNELS =|FEWEST_|MOST_SUMMED_TILES =": "any number will do",
     r"LANES =": "a dot product has as many partial sums as one likes",
     r".*(malloc|free|NULL)\b": "memory, not numbers",
 }
