@@ -73,7 +73,7 @@ def written(text):
 
 
 def matrices(op):
-    return (A_T(3), B_T(), G(4)) if op == "dw" else (A_T(4), B_T(), G(3))
+    return tuple(matrix.copy() for matrix in ((A_T(3), B_T(), G(4)) if op == "dw" else (A_T(4), B_T(), G(3))))
 
 
 def square(planes, r, s, extent):

@@ -24,7 +24,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from functools import reduce
+from functools import cache, reduce
 
 import numpy as np
 
@@ -43,16 +43,19 @@ def powers(count: int) -> Array:
     return np.array([*([t**j for j in range(count)] for t in FINITE), last], object)
 
 
+@cache
 def A_T(results: int) -> Array:
     return powers(results).T
 
 
+@cache
 def G(weights: int) -> Array:
     distances = [math.prod(t - other for other in FINITE if other != t) for t in FINITE]
     scaled: Array = powers(weights) / np.array([*distances, Fraction(1)], object)[:, np.newaxis]
     return scaled
 
 
+@cache
 def B_T() -> Array:
     factors = {t: np.array([-t, Fraction(1)], object) for t in FINITE}
     rows = [reduce(np.convolve, [factors[other] for other in FINITE if other != t]) for t in FINITE]
