@@ -51,7 +51,12 @@ MSVC_FLAGS = ["/Od"] if DEBUG else ["/O2"]
 
 
 class OptionalBuildExt(build_ext):
-    """Build with OpenMP, else without, else record why not; never fail."""
+    """Build with OpenMP, else without, else record why not; never fail. All extensions are built side by side."""
+
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        if self.parallel is None:
+            self.parallel = True
 
     def build_extension(self, ext: Any) -> None:
         msvc = self.compiler.compiler_type == "msvc"

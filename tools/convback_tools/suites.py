@@ -115,13 +115,10 @@ def quick() -> Iterator[Case]:
         ConvGeometry((60, 3, 20, 20), (1, 3, 5, 5)),
         ConvGeometry((2, 2, 82, 18, 18), (1, 2, 3, 3, 3)),
         ConvGeometry((2, 4, 2, 70, 66), (1, 4, 1, 9, 9)),
-        # 3x3 for transforms, which need many terms: channels for y, filters for dx, tiles for dw. With the fourth and
-        # the fifth several blocks of tiles; then depth.
+        # 3x3 for transforms, which need many terms: channels for y, filters for dx, tiles for dw; and depth.
         ConvGeometry((2, 34, 5, 7), (3, 34, 3, 3), 1, 1),
         ConvGeometry((1, 3, 6, 9), (35, 3, 3, 3), 1, ((0, 2), (3, 1))),
         ConvGeometry((1, 2, 18, 15), (3, 2, 3, 3)),
-        ConvGeometry((3, 32, 42, 46), (1, 32, 3, 3)),
-        ConvGeometry((3, 1, 42, 46), (32, 1, 3, 3)),
         ConvGeometry((2, 2, 3, 5, 6), (32, 2, 2, 3, 3), 1, ((2, 0), (1, 0), (0, 1)), (2, 1, 1)),
         # A step that is never taken may have any length.
         ConvGeometry((1, 2, 3, 4), (3, 2, 3, 4), 2**61),
@@ -145,6 +142,9 @@ def full() -> Iterator[Case]:
         w_shape = (filters, x_shape[1] // groups, *kernel)
         yield from _unnamed(ConvGeometry(x_shape, w_shape, stride[-rank:], pairs, dilation[-rank:], groups))
     yield from _unnamed(
+        # Several blocks of tiles, for transforms.
+        ConvGeometry((3, 32, 42, 46), (1, 32, 3, 3)),
+        ConvGeometry((3, 1, 42, 46), (32, 1, 3, 3)),
         # Long sums, wide rows and many channels, beyond what blocks and tiles hold.
         ConvGeometry((2, 64, 30, 33), (70, 64, 3, 3), 1, 1),
         ConvGeometry((1, 130, 9, 9), (67, 130, 3, 3), 2, 1),
