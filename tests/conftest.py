@@ -29,7 +29,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # `pytest --hypothesis-profile=long` draws more, and other examples each time.
 PHASES = set(Phase) - {Phase.explain}  # which takes minutes
-settings.register_profile("short", max_examples=300, deadline=None, phases=PHASES, derandomize=True)
+settings.register_profile("short", max_examples=500, deadline=None, phases=PHASES, derandomize=True)
 settings.register_profile("long", max_examples=50_000, deadline=None, phases=PHASES, print_blob=True)
 settings.load_profile("short")
 

@@ -74,7 +74,6 @@ WRONG = [
 ]
 
 
-@pytest.mark.slow  # more than a minute for all of them
 def test_our_own_backends_pass(kit, own_backend):
     backend = convback.get_backend(own_backend)
     if hasattr(backend, "PRACTICAL_MACS"):

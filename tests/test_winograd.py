@@ -156,7 +156,7 @@ def test_points_lie_apart_in_memory():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", [case.name for case in suites.suite("layers") if not planner.refusal("dx", case.geom)])
 @pytest.mark.parametrize("op", ["dx", "dw"])
-def test_the_error_is_at_most_twice_that_of_a_sequential_sum(name, op):
+def test_the_error_is_about_twice_that_of_a_sequential_sum_at_most(name, op):
     """Root mean squares, against float64, of what float32 loses: here, and where products are added one by one."""
     geom, f4 = suites.case(name).geom, np.dtype("f4")
     given = operands(op, geom, f4)

@@ -55,7 +55,7 @@ EINSUM_WEIGHT_BYTE = 5.7e-11
 
 NAIVE_PRODUCT = 1.8e-6
 
-# Fitted to the ratio to `gemm`, in 184 gradients of 33 layers on one core of a Zen 3 with AVX2.
+# Fitted to the ratio to `gemm`, in 178 gradients of 33 layers on one core of a Zen 3 with AVX2.
 WINOGRAD_CALL = 1e-5
 WINOGRAD_VECTOR = 5e-10  # as GEMM_VECTOR, at one of the 36 points of a tile
 WINOGRAD_TILE = 6.9e-8  # a vector of channels of a tile of y or x, to the points or back

@@ -17,7 +17,6 @@ include "reduction.pxi"
 include "winograd.pxi"
 include "winograd_reduction.pxi"
 
-
 cdef extern from "microkernel.h":
     int cpu_has_avx512()
     int cpu_has_avx2()

@@ -46,7 +46,7 @@ cdef class Winograd:
     cdef Window window
     cdef Blocks blocks
     cdef Py_ssize_t taps, spacing, depth, units, panels, chunk, slots, slot_step, term_step, weights, image, macs
-    cdef Py_ssize_t weight_step, input_step, product_step, copied, inputs, products, rows, own_panels
+    cdef Py_ssize_t weight_step, input_step, product_step, copied, rows, own_panels
     cdef bint flipped, inputs_first
     cdef Py_ssize_t[3] out
     cdef const Py_ssize_t[::1] panel_vecs, slot_out
@@ -59,7 +59,7 @@ cdef class Winograd:
         self.slot_step, self.term_step, self.flipped = plan.slot_step, plan.term_step, plan.flipped
         self.weights, self.image, self.macs = plan.weights, plan.image, plan.macs
         self.weight_step, self.input_step, self.product_step = plan.weight_step, plan.input_step, plan.product_step
-        self.copied, self.inputs, self.products, self.rows = plan.copied, plan.inputs, plan.products, plan.rows
+        self.copied, self.rows = plan.copied, plan.rows
         for axis in range(3):
             self.out[axis] = plan.out[axis]
         self.panel_vecs, self.slot_out = plan.panel_vecs, plan.slot_out
@@ -86,9 +86,9 @@ cdef int run_winograd(
 ) except -1:
     """The shared memory comes first, then what each thread owns: a copy, rows, products, and inputs or weights."""
     cdef Py_ssize_t blocks = plan.blocks.number()
-    cdef Py_ssize_t panel_size = POINTS * plan.weight_step, block_size = in_lines(plan.inputs)
+    cdef Py_ssize_t panel_size = POINTS * plan.weight_step, block_size = in_lines(POINTS * plan.input_step)
     cdef Py_ssize_t copy_size = in_lines(plan.copied), row_size = in_lines(plan.rows)
-    cdef Py_ssize_t own_size = copy_size + row_size + in_lines(plan.products)
+    cdef Py_ssize_t own_size = copy_size + row_size + in_lines(POINTS * plan.product_step)
     cdef Py_ssize_t first = 0, panels, item, items
     cdef real *own
     cdef int spoilt = False
@@ -134,7 +134,7 @@ cdef void winograd_block(
     """One block of tiles, for some panels whose weights are at the points, on one thread."""
     cdef real *rows = own + in_lines(plan.copied)
     cdef real *products = rows + in_lines(plan.rows)
-    cdef real *inputs = products + in_lines(plan.products)
+    cdef real *inputs = products + in_lines(POINTS * plan.product_step)
     cdef Block block = plan.blocks.at(item)
     put_inputs(plan, item, source, own, inputs)
     multiply_points(plan, &block, inputs, packed, products, panel, panels)
@@ -147,7 +147,7 @@ cdef void winograd_panels(
 ) noexcept nogil:
     """Some panels, for all blocks, whose inputs are at the points, on one thread."""
     cdef real *products = rows + in_lines(plan.rows)
-    cdef real *packed = products + in_lines(plan.products)
+    cdef real *packed = products + in_lines(POINTS * plan.product_step)
     cdef Py_ssize_t panels = min(plan.own_panels, plan.panels - panel), item
     cdef Block block
     for item in range(panels * plan.taps * plan.depth):

@@ -40,10 +40,10 @@ MOST_SUMMED_TILES = 224
 
 
 @dataclass(frozen=True)
-class Tiles:
-    """What `_kernels.Winograd` reads: y or dx. Steps count numbers, not bytes."""
+class _Blocked:
+    """What both plans have. Steps count numbers, not bytes."""
 
-    window: Window
+    window: Window  # of one vector of channels of the inputs, at one depth
     N: int
     count: Triple  # positions: depths, rows and columns of tiles
     block: tuple[int, int, int, int]  # images and positions
@@ -51,38 +51,42 @@ class Tiles:
     origin: Triple
     taps: int  # along the depth
     spacing: int  # of these
-    depth: int  # channels that are summed
-    units: int  # vectors of them
+    units: int  # vectors of channels of the inputs
     panels: int
+    slots: int  # of a panel
+    image: int  # of the result; for dw of dy
+    macs: int
+    input_step: int  # from point to point
+    copied: int  # numbers of the copy that a thread makes of a window
+    itemsize: int
+
+
+@dataclass(frozen=True)
+class Tiles(_Blocked):
+    """What `_kernels.Winograd` reads: y or dx."""
+
+    depth: int  # channels that are summed
     chunk: int  # panels whose weights are at the points at once
     inputs_first: bool  # whether all inputs are put at the points before any weights
     own_panels: int  # that a thread takes then
-    slots: int  # of a panel
     slot_step: int  # in the weights
     term_step: int  # in the weights, between neighbouring ci
     flipped: bool
     weights: int
-    image: int  # of the output
     out: Triple
-    macs: int
     weight_step: int  # from point to point
-    input_step: int
     product_step: int
-    copied: int  # numbers that a thread has of each kind
-    inputs: int
-    products: int
-    rows: int
+    rows: int  # numbers of a row of tiles of outputs
     panel_vecs: Indices
     slot_out: Indices  # [panel, slot], -1 for an empty slot
-    itemsize: int
 
     @property
     def blocks(self) -> int:
         return math.prod(-(-total // most) for total, most in zip((self.N, *self.count), self.block, strict=True))
 
     def scratch_bytes(self, threads: int) -> int:
-        own = sum(map(in_lines, (self.copied, self.rows, self.products)))
-        inputs, weights = in_lines(self.inputs), POINTS * self.weight_step
+        own = in_lines(self.copied) + in_lines(self.rows) + in_lines(POINTS * self.product_step)
+        inputs, weights = in_lines(POINTS * self.input_step), POINTS * self.weight_step
         if self.inputs_first:
             shared, own = self.blocks * inputs, own + self.own_panels * weights
         else:
@@ -91,33 +95,17 @@ class Tiles:
 
 
 @dataclass(frozen=True)
-class Products:
-    """What `_kernels.WinogradReduction` reads: dw. Steps count numbers, not bytes."""
+class Products(_Blocked):
+    """What `_kernels.WinogradReduction` reads: dw."""
 
-    window: Window
     dy_window: Window
-    N: int
-    count: Triple  # positions: depths, rows and columns of tiles
-    block: tuple[int, int, int, int]  # images and positions
-    step: Triple
-    origin: Triple
-    taps: int  # along the depth
-    spacing: int  # of these
     channels: int
     filters: int
-    units: int  # vectors of channels
     dy_units: int  # vectors of filters
-    slots: int  # of a panel
-    panels: int
     group_filters: int
     group_panels: int
-    image: int  # of dy
-    macs: int
-    input_step: int  # from point to point
-    gradient_step: int
+    gradient_step: int  # from point to point
     sum_step: int
-    copied: int  # numbers of a copy
-    itemsize: int
 
     def scratch_bytes(self, threads: int) -> int:
         shared = in_lines(POINTS * self.input_step) + in_lines(POINTS * self.gradient_step)
@@ -189,7 +177,7 @@ def tiles(op: str, geom: ConvGeometry, itemsize: int, vector_bytes: int) -> Tile
         slot_step=nine * (geom.C if op == "y" else 1), term_step=nine * (1 if op == "y" else geom.C),
         flipped=op == "dx", weights=math.prod(geom.w_shape), image=channels * math.prod(out), out=out, macs=geom.macs,
         weight_step=weight_step, input_step=input_step, product_step=product_step,
-        copied=math.prod(window.size) * vector, inputs=POINTS * input_step, products=POINTS * product_step,
+        copied=math.prod(window.size) * vector,
         rows=16 * size[2] * vector + vector * vector,
         panel_vecs=indices([vecs for _, vecs in in_panels]),
         slot_out=indices(

@@ -29,30 +29,21 @@ INLINE void NAME(inputs_at_points)(const NAME(vector) * d, NAME(vector) * v)
     v[5] = PP * QQ * d[1] - (PP + QQ) * d[3] + d[5];
 }
 
-/* S G g: three taps at the six points. */
-INLINE void NAME(three_at_points)(const NAME(vector) * g, NAME(vector) * u)
+/* S G g: three weights, or four numbers of dy, at the six points. */
+INLINE void NAME(factors_at_points)(const int count, const NAME(vector) * g, NAME(vector) * u)
 {
     NAME(vector) even_p = G_P * g[0] + G_P * PP * g[2], odd_p = G_P * P * g[1];
     NAME(vector) even_q = G_Q * g[0] + G_Q * QQ * g[2], odd_q = G_Q * Q * g[1];
+    if (count == 4) {
+        odd_p += G_P * P * PP * g[3];
+        odd_q += G_Q * Q * QQ * g[3];
+    }
     u[0] = G_0 * g[0];
     u[1] = even_p + odd_p;
     u[2] = even_p - odd_p;
     u[3] = even_q + odd_q;
     u[4] = even_q - odd_q;
-    u[5] = S * g[2];
-}
-
-/* S G g: four numbers at the six points. */
-INLINE void NAME(four_at_points)(const NAME(vector) * g, NAME(vector) * u)
-{
-    NAME(vector) even_p = G_P * g[0] + G_P * PP * g[2], odd_p = G_P * P * g[1] + G_P * P * PP * g[3];
-    NAME(vector) even_q = G_Q * g[0] + G_Q * QQ * g[2], odd_q = G_Q * Q * g[1] + G_Q * Q * QQ * g[3];
-    u[0] = G_0 * g[0];
-    u[1] = even_p + odd_p;
-    u[2] = even_p - odd_p;
-    u[3] = even_q + odd_q;
-    u[4] = even_q - odd_q;
-    u[5] = S * g[3];
+    u[5] = S * g[count - 1];
 }
 
 /* A^T m: `count` results, 4 or 3, from the products at the six points. */
@@ -91,7 +82,7 @@ INLINE void NAME(tiles_at_points)(const int taken, const REAL *in, ptrdiff_t row
                 if (taken == 6)
                     NAME(inputs_at_points)(column, upright[s]);
                 else
-                    NAME(four_at_points)(column, upright[s]);
+                    NAME(factors_at_points)(4, column, upright[s]);
             }
             for (ptrdiff_t tile = 0; tile < some; tile++, out += tile_step)
                 UNROLLED for (int i = 0; i < 6; i++) {
@@ -100,7 +91,7 @@ INLINE void NAME(tiles_at_points)(const int taken, const REAL *in, ptrdiff_t row
                     if (taken == 6)
                         NAME(inputs_at_points)(column, point);
                     else
-                        NAME(four_at_points)(column, point);
+                        NAME(factors_at_points)(4, column, point);
                     UNROLLED for (int j = 0; j < 6; j++)
                         NAME(store)(out + (6 * i + j) * point_step, point[j]);
                 }
@@ -126,12 +117,12 @@ static void NAME(weights_at_points)(const REAL *w, int flipped, REAL *out, ptrdi
     UNROLLED for (int l = 0; l < 3; l++) {
         UNROLLED for (int k = 0; k < 3; k++)
             column[k] = NAME(load)(w + (flipped ? 8 - 3 * k - l : 3 * k + l) * LANES);
-        NAME(three_at_points)(column, upright[l]);
+        NAME(factors_at_points)(3, column, upright[l]);
     }
     UNROLLED for (int i = 0; i < 6; i++) {
         UNROLLED for (int l = 0; l < 3; l++)
             column[l] = upright[l][i];
-        NAME(three_at_points)(column, point);
+        NAME(factors_at_points)(3, column, point);
         UNROLLED for (int j = 0; j < 6; j++)
             NAME(store)(out + (6 * i + j) * point_step, point[j]);
     }

@@ -70,6 +70,8 @@ cdef int run_winograd_reduction(
     cdef Watch watch = watching(plan.blocks.number() * plan.taps * groups, plan.macs)
     with nogil:
         for number in range(plan.blocks.number()):
+            if watch.stopped:
+                break
             block = plan.blocks.at(number)
             slices = block.size[0] + (plan.taps - 1) * plan.spacing
             for item in prange(block.images * slices * plan.units, num_threads=threads, schedule="static"):
@@ -130,29 +132,28 @@ cdef void sum_group(
     cdef Py_ssize_t p0 = channel_group * plan.group_panels, panels = min(plan.group_panels, plan.panels - p0)
     cdef Py_ssize_t tiles = (filters + TILE_ROWS - 1) // TILE_ROWS, width = plan.group_panels * plan.slots
     cdef Py_ssize_t positions = block.images * block.size[0] * layer
-    cdef Py_ssize_t point, tile, i, f, p, first, n
+    # With taps of the depth each image has more slices of inputs than of gradients; else all images are one run.
+    cdef Py_ssize_t runs = block.images if plan.taps > 1 else 1, run, rows
+    cdef Py_ssize_t point, tile, i, f, p, first
     cdef Py_ssize_t[TILE_ROWS] at
-    cdef segment run
+    cdef segment tiles_of_run
     for point in range(POINTS):
-        for p in range(panels):
-            for tile in range(tiles):
-                first = tile * filters // tiles
-                for i in range((tile + 1) * filters // tiles - first):
-                    f = f0 + first + i
-                    at[i] = f // vector * positions * vector + f % vector
-                for n in range(block.images):
-                    run.a = n * block.size[0] * layer * vector
-                    run.b = n * slices * layer + tap * plan.spacing * layer
+        for tile in range(tiles):
+            first = tile * filters // tiles
+            rows = (tile + 1) * filters // tiles - first
+            for i in range(rows):
+                f = f0 + first + i
+                at[i] = f // vector * positions * vector + f % vector
+            for p in range(panels):
+                for run in range(runs):
+                    tiles_of_run.a = run * block.size[0] * layer * vector
+                    tiles_of_run.b = (run * slices + tap * plan.spacing) * layer
                     sum_tile(
-                        (tile + 1) * filters // tiles - first, vectors_of(plan, p0 + p, vector), 0,
-                        gradients + point * plan.gradient_step, at, vector,
+                        rows, vectors_of(plan, p0 + p, vector), 0, gradients + point * plan.gradient_step, at, vector,
                         inputs + point * plan.input_step + (p0 + p) * block.images * slices * layer * plan.slots,
-                        plan.slots, &run, 1,
-                        positions if plan.taps == 1 else block.size[0] * layer,
-                        sums + point * plan.sum_step + first * width + p * plan.slots, width, n > 0,
+                        plan.slots, &tiles_of_run, 1, positions // runs,
+                        sums + point * plan.sum_step + first * width + p * plan.slots, width, run > 0,
                     )
-                    if plan.taps == 1:  # all images lie one behind the other
-                        break
     for f in range(filters):
         for i in range(min(2 * panels, plan.units - 2 * p0)):
             if not put_gradient(plan, sums + f * width + i * vector, out, tap, f0 + f, (2 * p0 + i) * vector, add):
