@@ -24,6 +24,9 @@ EXTRAS = metadata("convback").get_all("Provides-Extra")
 CACHE = tempfile.TemporaryDirectory(prefix="convback-tests-", ignore_cleanup_errors=True)
 os.environ["CONVBACK_CACHE"] = CACHE.name
 
+# What is said to this pytest is not for those that tests run.
+os.environ.pop("PYTEST_ADDOPTS", None)
+
 # A shell's background job ignores Ctrl-C, and so would the programs whose answer to it is tested.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
