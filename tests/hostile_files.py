@@ -62,7 +62,7 @@ for _suffix, _right in RIGHT.items():
         gzip=(b"\x1f\x8b\x08" + bytes(50), "compressed by gzip"),
         hdf5=(b"\x89HDF\r\n\x1a\n" + bytes(50), "an HDF5 file"),
     )
-    for _other in RIGHT.keys() - {_suffix}:
+    for _other in sorted(RIGHT.keys() - {_suffix}):
         words = f"not a {_suffix} file: it begins as a {_other} file does"
         hostile(_suffix, **{f"holds_{_other[1:]}": (RIGHT[_other], words)})
 for _name in ("x.npy", "x.csv", "x"):
