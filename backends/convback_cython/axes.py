@@ -40,6 +40,12 @@ class Axis:
     offsets: tuple[int, ...]
     taps: tuple[tuple[int, ...], ...]
 
+    @property
+    def neighbours(self) -> int:
+        """All offsets, where they are neighbours; else 1."""
+        count = len(self.offsets)
+        return count if count and self.offsets[-1] - self.offsets[0] + 1 == count else 1
+
 
 def axis_of(op: str, geom: ConvGeometry, axis: int, B: int, phases: range) -> Axis:
     """One axis of the pass that does these phases."""

@@ -24,7 +24,7 @@ cdef class Gather:
     cdef bint joined, skips
     cdef Py_ssize_t[3] out_step, out
     cdef const Py_ssize_t[::1] tap_at, tap_weight, panel_vecs, panel_group, slot_out, slot_weight, slot_phase
-    cdef const Py_ssize_t[::1] slot_count, set_tap, set_inner, set_step
+    cdef const Py_ssize_t[::1] slot_count, set_tap, set_inner, set_step, set_run
 
     def __cinit__(self, plan):
         cdef int axis
@@ -40,7 +40,8 @@ cdef class Gather:
         self.panel_vecs, self.panel_group = plan.panel_vecs, plan.panel_group
         self.slot_out, self.slot_weight = plan.slot_out, plan.slot_weight
         self.slot_phase, self.slot_count = plan.slot_phase, plan.slot_count
-        self.set_tap, self.set_inner, self.set_step = plan.set_tap, plan.set_inner, plan.set_step
+        self.set_tap, self.set_inner = plan.set_tap, plan.set_inner
+        self.set_step, self.set_run = plan.set_step, plan.set_run
 
     def run(self, source, weights, out, scratch, int threads):
         """Compute a pass: all its positions of `out`. `scratch` has the bytes that the plan says.
@@ -88,8 +89,7 @@ cdef int run_gather(
         region.panels = min(plan.chunk, plan.panels - region.panel)
         with nogil:
             for i in prange(region.panels * window.depth, num_threads=threads, schedule="static"):
-                pack_weights(plan, weights, packed + i // window.depth * terms * plan.slots,
-                             region.panel + i // window.depth, i % window.depth)
+                pack_weights(plan, &region, weights, packed, i)
         items = plan.blocks.number()
         region.shares = shares_of(plan, &region, items, threads)
         items *= region.shares
@@ -152,31 +152,43 @@ cdef void all_segments(Gather plan, segment *segments) noexcept nogil:
     """
     cdef Strides strides = plan.window.strides()
     cdef Py_ssize_t depth = plan.window.depth
-    cdef Py_ssize_t column, i, tap, inner, first
+    cdef Py_ssize_t column, i, tap, inner, first, run
     for column in range(plan.columns):
-        inner, first = plan.set_inner[column], plan.set_tap[column]
+        inner, first, run = plan.set_inner[column], plan.set_tap[column], plan.set_run[column]
         for i in range(segment_count(plan, column)):
-            tap = first + (i // depth * inner if inner > 1 else i)
+            tap = first + (i // depth * inner if inner > 1 else i * run)
             segments[first * depth + i].a = (
                 plan.tap_at[3 * tap] * strides.q + plan.tap_at[3 * tap + 1] * strides.r
                 + plan.tap_at[3 * tap + 2] * strides.s + (i % depth * strides.u if inner > 1 else 0)
             )
-            segments[first * depth + i].b = first * depth + i * (inner if inner > 1 else depth)
+            segments[first * depth + i].b = first * depth + i * (inner if inner > 1 else run * depth)
 
 
 cdef Py_ssize_t segment_count(Gather plan, Py_ssize_t column) noexcept nogil:
     cdef Py_ssize_t taps = plan.set_tap[column + 1] - plan.set_tap[column]
-    return taps // plan.set_inner[column] * plan.window.depth if plan.set_inner[column] > 1 else taps
+    if plan.set_inner[column] > 1:
+        return taps // plan.set_inner[column] * plan.window.depth
+    return taps // plan.set_run[column]
 
 
-cdef void pack_weights(Gather plan, const real *weights, real *packed, Py_ssize_t panel, Py_ssize_t ci) noexcept nogil:
-    """packed[term, slot] of one panel and ci; terms in the order of `all_segments`."""
+cdef void pack_weights(
+    Gather plan, const Region *region, const real *weights, real *packed, Py_ssize_t item
+) noexcept nogil:
+    """packed[term, slot] of one panel and ci; terms in the order of `all_segments`.
+
+    Items are ordered as weights are in memory: slots of dx are neighbours, and slots of y far from each other.
+    """
+    cdef bint neighbours = plan.weight_depth > plan.kernel
+    cdef Py_ssize_t i = item % region.panels if neighbours else item // plan.window.depth
+    cdef Py_ssize_t ci = item // region.panels if neighbours else item % plan.window.depth
+    cdef Py_ssize_t panel = region.panel + i
     cdef Py_ssize_t vector = VECTOR_BYTES // <Py_ssize_t> sizeof(real)
     cdef Py_ssize_t width = plan.panel_vecs[panel] * vector
     cdef Py_ssize_t first = panel * plan.slots, v, slot, tap, filled, at
     cdef const Py_ssize_t *slots
     cdef const Py_ssize_t *tap_weight
     cdef real[PACKED_WEIGHTS] taps
+    packed += i * plan.taps * plan.window.depth * plan.slots
     if plan.joined or plan.kernel > PACKED_TAPS:
         for slot in range(width):
             tap_weight = &plan.tap_weight[plan.slot_phase[first + slot] * plan.taps]

@@ -58,6 +58,7 @@ class Pass:
     set_tap: Indices  # [column]: its first tap; and the number of taps
     set_inner: Indices  # [column]: taps along the last axis that are summed innermost; 1: the channels are
     set_step: Indices  # [column]: between these
+    set_run: Indices  # [column]: taps that are neighbours in the copy, channels and all, and summed as one
     tap_at: Indices  # [tap, axis], from the first offset
     tap_weight: Indices  # [phase, tap], -1 where the phase has none
     panel_vecs: Indices
@@ -133,6 +134,8 @@ class _Planner:
         slots = self.slots()
         inner = [self.innermost(column) for column in self.columns]
         window, block = self.window()
+        skips = self.geom.macs >= PARALLEL_MACS and self.useful() < 0.95
+        whole = window.pixel == self.depth and not skips
         vectors, taps = 2 * self.vector, sum(self.set_taps)
         geom = self.geom
         taps_in_w = math.prod(geom.kernel)
@@ -144,11 +147,12 @@ class _Planner:
             weights=math.prod(geom.w_shape), kernel=taps_in_w, macs=geom.macs,
             weight_depth=taps_in_w if self.op == "y" else taps_in_w * self.C,
             image=(geom.F if self.op == "y" else geom.C) * math.prod(self.out),
-            joined=len(self.phases) > 1, skips=geom.macs >= PARALLEL_MACS and self.useful() < 0.95,
+            joined=len(self.phases) > 1, skips=skips,
             count=self.counts, step=triple(axis.step for axis in self.axes), origin=self.origin,
             out_step=triple(axis.block * step for axis, step in zip(self.axes, steps, strict=True)), out=self.out,
             set_tap=indices(np.cumsum([0, *self.set_taps])),
             set_inner=indices([taps for taps, _ in inner]), set_step=indices([step for _, step in inner]),
+            set_run=indices([column.neighbours if whole else 1 for column in self.columns]),
             tap_at=indices([[o - first for o, first in zip(tap, self.origin, strict=True)] for tap in at]).ravel(),
             tap_weight=indices([self.taps_of(phase) for phase in self.phases]).ravel(),
             panel_vecs=indices(slots["vecs"]), panel_group=indices(slots["group"]),
@@ -208,16 +212,19 @@ class _Planner:
         lanes = self.vector if self.lanes else 1
         units = self.depth if self.lanes else self.geom.C if self.op == "y" else self.geom.F
 
+        pixel = 0 if self.lanes or self.depth < 8 else -(-units // self.vector) * self.vector
+
         def size(count: Triple) -> Triple:
             return triple((n - 1) * step + r for n, step, r in zip(count, steps, reach, strict=True))
 
         found = block(
-            self.geom.N, self.counts, reach, lambda count: math.prod(size(count)) * units * lanes * self.itemsize,
-            own=True,
+            self.geom.N, self.counts, reach,
+            lambda count: math.prod(size(count)) * (pixel or units * lanes) * self.itemsize, own=True,
         )  # fmt: skip
         return Window(
             extent=self.source, size=size(found[1:]), channels=self.geom.groups * self.depth, groups=self.geom.groups,
-            depth=self.depth, lanes=lanes, units=units, copied=self.lanes or not inside or max(self.set_taps) > 1,
+            depth=self.depth, lanes=lanes, units=units, pixel=pixel,
+            copied=self.lanes or not inside or max(self.set_taps) > 1 or pixel > 0,
         ), found  # fmt: skip
 
     def useful(self) -> float:

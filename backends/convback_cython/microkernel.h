@@ -31,6 +31,7 @@
 #define TILE_ROWS 6
 #endif
 
+#define LINE 64 /* bytes of a cache line */
 #define PREFETCHED 40 /* products that b is fetched ahead */
 #define ROLLED 7 /* most rows that roll, see rolling_body.h */
 #define SLOTS (2 * VECTOR_BYTES / 4) /* most numbers in a row of a tile */

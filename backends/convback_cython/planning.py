@@ -57,6 +57,7 @@ class Window:
     lanes : groups that are taken together as a vector; 1 means one channel at a time.
     units : channels, or with lanes vectors of channels.
     copied : whether a copy is made; else the operand is read in place.
+    pixel : where the channels of a position are neighbours in the copy, numbers from one position to the next; else 0.
     """
 
     extent: Triple
@@ -67,10 +68,11 @@ class Window:
     lanes: int
     units: int
     copied: bool
+    pixel: int = 0
 
     def numbers(self, images: int) -> int:
         """Of the copies of so many images."""
-        return images * math.prod(self.size) * self.units * self.lanes if self.copied else 0
+        return images * math.prod(self.size) * (self.pixel or self.units * self.lanes) if self.copied else 0
 
 
 def indices(values: Any) -> Indices:

@@ -11,7 +11,7 @@ cdef void divide_into_strips(Gather plan, Region *region) noexcept nogil:
     cdef Py_ssize_t runs = size[0] * size[1]
     region.run = size[2]
     region.tiles = (region.run + TILE_ROWS - 1) // TILE_ROWS
-    if 4 * region.run < 3 * region.tiles * TILE_ROWS:
+    if not plan.skips or 4 * region.run < 3 * region.tiles * TILE_ROWS:
         region.run, runs = region.run * runs, 1
         region.tiles = (region.run + TILE_ROWS - 1) // TILE_ROWS
     region.in_run = (region.tiles + most - 1) // most
@@ -60,7 +60,7 @@ cdef void gather_strip(
             sum_tile(
                 rows, vecs, plan.window.lanes > 1, inputs, at + first,
                 plan.set_step[column] * strides.s if inner > 1 else strides.u, packed, width,
-                used, count, inner if inner > 1 else depth,
+                used, count, inner if inner > 1 else depth * plan.set_run[column],
                 sums + (first * plan.columns + column) * width, plan.columns * width, 0,
             )
     out += (region.block.n + n) * plan.image

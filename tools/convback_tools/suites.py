@@ -120,6 +120,9 @@ def quick() -> Iterator[Case]:
         ConvGeometry((1, 3, 6, 9), (35, 3, 3, 3), 1, ((0, 2), (3, 1))),
         ConvGeometry((1, 2, 18, 15), (3, 2, 3, 3)),
         ConvGeometry((2, 2, 3, 5, 6), (32, 2, 2, 3, 3), 1, ((2, 0), (1, 0), (0, 1)), (2, 1, 1)),
+        # Channels that fill vectors, so that neighbouring taps may be summed at once; a phase of dx without any tap.
+        ConvGeometry((2, 32, 5, 6), (3, 32, 3, 3), 1, 1),
+        ConvGeometry((2, 3, 7, 10), (16, 3, 2, 2), (1, 3), 1),
         # A step that is never taken may have any length.
         ConvGeometry((1, 2, 3, 4), (3, 2, 3, 4), 2**61),
         # Empty sums.
