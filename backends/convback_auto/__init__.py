@@ -8,7 +8,7 @@ measured on this machine, the fastest first; then what `cost.py` predicts. `chos
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 
 from convback import (
@@ -109,4 +109,11 @@ def dw(dy: Array, x: Array, geom: ConvGeometry, out: Array) -> None:
 
 
 def db(dy: Array, out: Array) -> None:
-    get_backend(chosen("db", None, dy.dtype)).db(dy, out)
+    _db(dy.dtype)(dy, out)
+
+
+@cache
+def _db(dtype: DType) -> Callable[[Array, Array], object]:
+    """Chosen once: there is no geometry that the choice could depend on."""
+    function: Callable[[Array, Array], object] = get_backend(chosen("db", None, dtype)).db
+    return function

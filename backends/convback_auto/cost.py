@@ -62,6 +62,12 @@ WINOGRAD_TILE = 6.9e-8  # a vector of channels of a tile of y or x, to the point
 WINOGRAD_REDUCTION_TILE = 1.8e-7  # the same for dw
 WINOGRAD_WEIGHT = 8e-8  # a vector of channels of the nine taps of w or dw
 
+# Such that they are right by the ratio to `depthwise` and `gemm` in 13 layers with kernels of 9 to 201 taps an axis, in
+# y, dx and dw, on the same machine.
+FFT_CALL = 1.5e-4
+FFT_NUMBER = 6e-11  # a byte of a plane of x, y or w, for each doubling of the plane, to its spectrum or back
+FFT_PRODUCT = 2.5e-10  # a byte of a plane of spectra that are multiplied, on one thread
+
 
 def seconds(name: str, op: str, geom: ConvGeometry, dtype: DType, threads: int) -> float:
     """How long a candidate should take for "y", "dx" or "dw"."""
@@ -151,6 +157,15 @@ def winograd(op: str, geom: ConvGeometry, itemsize: int, threads: int) -> float:
     return WINOGRAD_CALL + work / threads
 
 
+def fft(op: str, geom: ConvGeometry, itemsize: int, threads: int) -> float:
+    """Transforms of all planes, whose cost does not depend on the kernel."""
+    extents = zip(geom.x_spatial, geom.padding, geom.y_spatial, strict=True)
+    numbers = math.prod(max(x + max(pair), y) for x, pair, y in extents)
+    filters = geom.F * (geom.C // geom.groups)
+    transforms = (geom.N * (geom.C + geom.F) + filters) * math.log2(2 * numbers) * FFT_NUMBER / threads
+    return FFT_CALL + (transforms + geom.N * filters * FFT_PRODUCT) * numbers * itemsize
+
+
 def naive(op: str, geom: ConvGeometry, itemsize: int, threads: int) -> float:
     """The formulas as Python loops."""
     return geom.macs * NAIVE_PRODUCT
@@ -174,5 +189,5 @@ def touched(geom: ConvGeometry) -> int:
 # Where nothing can be predicted, the first of these that can be loaded; `naive` is what then remains.
 MODELS: dict[str, Callable[[str, ConvGeometry, int, int], float]] = {
     "cython": direct, "gemm": gemm, "grouped": groupwise, "depthwise": depthwise, "winograd": winograd,
-    "einsum": einsum, "naive": naive,
+    "fft": fft, "einsum": einsum, "naive": naive,
 }  # fmt: skip

@@ -1,8 +1,9 @@
 """The inputs that a block of positions reads, copied with their padding, so that no kernel asks where an image ends.
 
 A *unit* is what a kernel takes at once of one position: one channel, or, with lanes, a vector of channels. A copy lies
-in memory as [image, q, r, unit, s, lane] or, where kernels sum many channels, channels last: [image, q, r, s, unit]. Then
-the terms of a position are neighbours, whatever the taps are, and each line of cache that is fetched is used whole.
+in memory as [image, q, r, unit, s, lane] or, where kernels sum many channels, channels last: [image, q, r, s, unit].
+Then the terms of a position are neighbours, whatever the taps are, and each line of cache that is fetched is used
+whole.
 """
 
 from libc.string cimport memcpy

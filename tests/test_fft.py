@@ -1,0 +1,154 @@
+"""`fft`: within its bound on layers of every kind that it takes, and refusals."""
+
+import math
+
+import numpy as np
+import pytest
+
+import convback
+from convback import ConvGeometry
+
+fft = pytest.importorskip("convback_fft", reason='it needs SciPy, pip install "convback[fft]"', exc_type=ImportError)
+
+LAYERS = {
+    "a row": ConvGeometry((3, 2, 50), (3, 2, 9), 1, ((4, 2),)),
+    "a plane": ConvGeometry((2, 3, 11, 14), (4, 3, 5, 3), 1, ((1, 0), (2, 3))),
+    "a volume": ConvGeometry((2, 2, 5, 6, 7), (3, 2, 2, 3, 4), 1, ((1, 0), (0, 2), (3, 1))),
+    "dilated": ConvGeometry((2, 2, 17, 20), (2, 2, 3, 4), 1, 3, (4, 3)),
+    "groups": ConvGeometry((2, 6, 9, 8), (4, 3, 3, 3), 1, 1, 1, 2),
+    "depthwise": ConvGeometry((3, 5, 20, 20), (5, 1, 9, 9), 1, 4, 1, 5),
+    "a multiplier": ConvGeometry((2, 3, 12, 13), (9, 1, 5, 7), 1, "same", 1, 3),
+    "padding beyond the kernel": ConvGeometry((1, 2, 4, 5), (3, 2, 2, 3), 1, ((5, 0), (1, 7))),
+    "all of the input": ConvGeometry((2, 3, 6, 7), (4, 3, 6, 7)),
+    "one number": ConvGeometry((1, 1, 1), (1, 1, 1)),
+    "a stride that is never taken": ConvGeometry((2, 2, 4, 5), (3, 2, 4, 2), (7, 1)),
+}
+SHAPES = {"y": "y_shape", "dx": "x_shape", "dw": "w_shape"}
+
+
+def operands(geom, dtype):
+    rng = np.random.default_rng(0)
+    return [rng.standard_normal(shape).astype(dtype) for shape in (geom.y_shape, geom.x_shape, geom.w_shape)]
+
+
+def of_op(op, dy, x, w):
+    return {"y": (x, w), "dx": (dy, w), "dw": (dy, x)}[op]
+
+
+def result(op, geom, dtype, backend, given):
+    out = np.full(getattr(geom, SHAPES[op]), np.nan, dtype)
+    getattr(convback.get_backend(backend), op)(*given, geom, out)
+    return out
+
+
+@pytest.fixture(params=[2**22, 1], ids=["one block", "many blocks"])
+def blocks(request, monkeypatch):
+    monkeypatch.setattr(fft, "BLOCK_BYTES", request.param)
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("op", SHAPES)
+def test_every_kind_of_layer(layer, op, dtype, blocks, set_threads):
+    geom = LAYERS[layer]
+    assert fft.supports(op, geom, dtype) is None
+    given = of_op(op, *operands(geom, dtype))
+    exact = result(op, geom, np.dtype("f8"), "einsum", [a.astype("f8") for a in given])
+    bound = fft.error_bound(op, geom, *given)
+    found = []
+    for threads in (1, 3):
+        set_threads(threads)
+        found.append(result(op, geom, dtype, "fft", given))
+    assert bound.shape == exact.shape and (np.abs(found[0] - exact) <= bound).all()
+    assert found[0].tobytes() == found[1].tobytes()
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("op", SHAPES)
+def test_a_single_product_more_is_beyond_the_bound_in_float64(layer, op):
+    geom, f8 = LAYERS[layer], np.dtype("f8")
+    a, b = of_op(op, *operands(geom, f8))
+    other = b.copy()
+    middle = tuple(extent // 2 for extent in b.shape)  # which is a term of something, in all these layers
+    other[middle] += 1
+    difference = np.abs(result(op, geom, f8, "einsum", (a, other)) - result(op, geom, f8, "fft", (a, b)))
+    assert (difference > 1000 * fft.error_bound(op, geom, a, b)).any()
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("wanted", [("dx", "dw", "db"), ("dx", "db"), ("dw", "db"), ("dx", "dw")])
+def test_backward_gives_the_bits_of_single_gradients(layer, wanted, dtype, blocks):
+    geom = LAYERS[layer]
+    dy, x, w = operands(geom, dtype)
+    shapes = {"dx": geom.x_shape, "dw": geom.w_shape, "db": geom.w_shape[:1]}
+    outs = {name: np.full(shape, np.nan, dtype) if name in wanted else None for name, shape in shapes.items()}
+    fft.backward(dy, x, w, geom, **outs)
+    for name in wanted:
+        if name == "db":
+            fft.db(dy, expected := np.empty(geom.F, dtype))
+        else:
+            expected = result(name, geom, dtype, "fft", of_op(name, dy, x, w))
+        assert outs[name].tobytes() == expected.tobytes()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, 3e38])
+@pytest.mark.parametrize("op", SHAPES)
+def test_what_is_not_finite_is_where_it_is_a_term(op, value):
+    """A transform spreads it, and what overflows in it, to the whole plane: then the direct kernels compute."""
+    geom = LAYERS["depthwise"]
+    for spoilt in range(2):
+        given = of_op(op, *operands(geom, np.dtype("f4")))
+        given[spoilt][(0, 0, *(extent // 2 for extent in given[spoilt].shape[2:]))] = value
+        found, expected = (result(op, geom, np.dtype("f4"), backend, given) for backend in ("fft", "cython"))
+        np.testing.assert_array_equal(found, expected)
+        if not np.isfinite(value):
+            assert 0 < np.count_nonzero(~np.isfinite(found)) < found.size
+
+
+@pytest.mark.parametrize("scale", [1e-40, 1e-30, 1e-20, 1e15])
+@pytest.mark.parametrize("op", SHAPES)
+def test_the_bound_holds_for_numbers_of_any_size(op, scale):
+    """Those that underflow, and those whose squares do not fit."""
+    geom, f4 = LAYERS["depthwise"], np.dtype("f4")
+    given = [a * f4.type(scale) for a in of_op(op, *operands(geom, f4))]
+    exact = result(op, geom, np.dtype("f8"), "einsum", [a.astype("f8") for a in given])
+    bound = fft.error_bound(op, geom, *given)
+    assert np.isfinite(bound).all() and (np.abs(result(op, geom, f4, "fft", given) - exact) <= bound).all()
+
+
+def test_the_roundings_of_a_doubling_cover_each_radix():
+    """Twice 2 sqrt(r) (r + 6) for a stage of radix r, which is log2 r doublings: the derivation in gauge.py."""
+    assert max(4 * math.sqrt(r) * (r + 6) / math.log2(r) for r in (2, 3, 4, 5, 8)) <= fft.gauge.A_DOUBLING
+
+
+def test_sizes_have_small_factors():
+    for n in range(1, 400):
+        (M,) = fft.sizes(ConvGeometry((1, 1, n), (1, 1, 1)))
+        while any(M % r == 0 for r in (2, 3, 5)):
+            M //= next(r for r in (2, 3, 5) if M % r == 0)
+        assert M == 1
+
+
+@pytest.mark.parametrize(
+    ("geom", "said"),
+    [
+        (ConvGeometry((1, 1, 9), (1, 1, 3), 2), "stride of 1"),
+        (ConvGeometry((1, 1, 9, 9), (1, 1, 3, 3), (1, 2)), "stride of 1"),
+        (ConvGeometry((1, 1, 2**28), (1, 1, 3)), "spectra of one image and one group would take"),
+    ],
+)
+def test_what_it_does_not_take_it_refuses_in_words(geom, said):
+    for op in SHAPES:
+        assert said in fft.supports(op, geom, np.dtype("f4"))
+
+
+@pytest.mark.parametrize("op", ["y", "dx"])
+def test_only_fast_accuracy_lets_auto_choose_it(op, set_threads):
+    """Where the kernel is large, and its products are many more than the transforms."""
+    set_threads(1)
+    auto = convback.get_backend("auto")
+    for kernel, best in ((31, "fft"), (5, "depthwise")):
+        geom = ConvGeometry((4, 128, 56, 56), (128, 1, kernel, kernel), 1, kernel // 2, 1, 128)
+        with convback.use_accuracy("fast"):
+            assert auto.chosen(op, geom, np.dtype("f4")) == best
+        with convback.use_accuracy("strict"):
+            assert auto.chosen(op, geom, np.dtype("f4")) == "depthwise"
