@@ -68,10 +68,12 @@ class Answer:
     def _verdict(self, respondent: Respondent, operands: tuple[Array, ...]) -> Row:
         if refusal := respondent.refusal(self.question):
             return self.row(respondent.name, "unsupported", refusal)
+        given = tuple(a.astype(self.question.dtype) for a in operands)
+        allowed, declared = self._allowed(operands), respondent.error_bound(self.question, given)
         found = compare(
-            respondent.answer(self.question, tuple(a.astype(self.question.dtype) for a in operands)),
+            respondent.answer(self.question, given),
             self.expected,
-            self._allowed(operands),
+            allowed if declared is None else allowed + declared,
         )
         return self.row(
             respondent.name, "failed" if found.fault else "passed", found.fault,
