@@ -24,7 +24,7 @@ from types import EllipsisType
 import numpy as np
 from convback_cython import direct
 
-from convback import ConvGeometry, get_num_threads
+from convback import ConvGeometry, get_num_threads, workspace
 from convback.contract import Array, DType
 from convback.geometry import Shape, effective_kernel
 from convback_fft import gauge
@@ -37,7 +37,6 @@ except ImportError as error:
 
 CONTRACT = 1
 BLOCK_BYTES = 2**22  # of the spectra that exist at once, or those of one image and one group
-MOST_BYTES = 2**30  # of these
 
 
 def supports(op: str, geom: ConvGeometry | None, dtype: DType) -> str | None:
@@ -45,8 +44,12 @@ def supports(op: str, geom: ConvGeometry | None, dtype: DType) -> str | None:
         return None
     if any(stride > 1 and extent > 1 for stride, extent in zip(geom.stride, geom.y_spatial, strict=True)):
         return "it is for a stride of 1; gemm and depthwise take any"
-    if (size := _plane_bytes(geom) * (_planes(geom) + _filters(geom))) > MOST_BYTES:
-        return f"the spectra of one image and one group would take {size} bytes, more than {MOST_BYTES}"
+    size, most = _plane_bytes(geom) * (_planes(geom) + _filters(geom)), workspace.limit()
+    if size > most:
+        return (
+            f"the spectra of one image and one group would take {size} bytes, more than the {most} of a workspace; "
+            "raise CONVBACK_WORKSPACE"
+        )
     return None
 
 

@@ -37,10 +37,10 @@ TALK = ("supports", "info", "build_report", "_plane_bytes", "_planes", "_filters
 # Lines whose change can never give another number.
 NO_MATHS = {
     r"CONTRACT|LAYOUT|from |import |cimport |ctypedef |raise\b|return f?\"|@|class |def |try|except": "not computation",
-    r"BLOCK_BYTES =|MOST_BYTES =|MOST_PADDED_BYTES =|PRACTICAL_MACS =": "only how fast",
+    r"BLOCK_BYTES =|MOST_PADDED_BYTES =|PRACTICAL_MACS =": "only how fast",
     r"PARALLEL_MACS =|parallel =|threads =": "only how fast",
     r"PAIRWISE =|CTYPES =|kernel = \{": "names",
-    r"(rows|step_\w|J, taps|plane, planes, filters|some|many) =": "the sizes of blocks: any will do",
+    r"(rows|step_\w|J, taps|plane, planes, filters|some|many|size, most) =": "the sizes of blocks: any will do",
     r"OWN_BYTES =|SHARED_BYTES =|TILES =|MOST_COLUMNS =|FINITE_BLOCK =|OWN_SLOTS =": "any number will do",
     r"GROUP_CHANNELS =|FEWEST_|MOST_SUMMED_TILES =": "any number will do",
     r"LANES =": "a dot product has as many partial sums as one likes",
