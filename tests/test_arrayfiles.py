@@ -44,9 +44,9 @@ def test_a_hostile_file_is_refused_in_words_at_once_and_takes_no_memory(tmp_path
     path = tmp_path / (f"mine{suffix}" if suffix[0] == "." else suffix)
     path.write_bytes(content) if isinstance(content, bytes) else content(path)
     max_memory = BUDGET.get(kind, arrayfiles.MAX_MEMORY)
-    started = time.perf_counter()
+    started = time.process_time()  # whatever else the machine does
     error = refused(path, max_memory)
-    seconds = time.perf_counter() - started
+    seconds = time.process_time() - started
     tracemalloc.start()
     try:
         refused(path, max_memory)

@@ -46,11 +46,11 @@ def error_bound(op: str, geom: ConvGeometry | None, M: int, a: Array, b: Array |
 
     Parameters
     ----------
-    M : int
-        Numbers of a transform, over all axes.
     op : {"y", "dx", "dw", "db"}
     geom : ConvGeometry or None
         None for db, which is a plain sum.
+    M : int
+        Numbers of a transform, over all axes.
     a, b : ndarray
         x and w for y, dy and w for dx, dy and x for dw, dy and None for db.
 
