@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+from single_gradients import SHAPES, arrays, exact, operands, result
 
 import convback
 from convback import ConvGeometry
@@ -23,22 +24,6 @@ LAYERS = {
     "one number": ConvGeometry((1, 1, 1), (1, 1, 1)),
     "a stride that is never taken": ConvGeometry((2, 2, 4, 5), (3, 2, 4, 2), (7, 1)),
 }
-SHAPES = {"y": "y_shape", "dx": "x_shape", "dw": "w_shape"}
-
-
-def operands(geom, dtype):
-    rng = np.random.default_rng(0)
-    return [rng.standard_normal(shape).astype(dtype) for shape in (geom.y_shape, geom.x_shape, geom.w_shape)]
-
-
-def of_op(op, dy, x, w):
-    return {"y": (x, w), "dx": (dy, w), "dw": (dy, x)}[op]
-
-
-def result(op, geom, dtype, backend, given):
-    out = np.full(getattr(geom, SHAPES[op]), np.nan, dtype)
-    getattr(convback.get_backend(backend), op)(*given, geom, out)
-    return out
 
 
 @pytest.fixture(params=[2**22, 1], ids=["one block", "many blocks"])
@@ -51,14 +36,14 @@ def blocks(request, monkeypatch):
 def test_every_kind_of_layer(layer, op, dtype, blocks, set_threads):
     geom = LAYERS[layer]
     assert fft.supports(op, geom, dtype) is None
-    given = of_op(op, *operands(geom, dtype))
-    exact = result(op, geom, np.dtype("f8"), "einsum", [a.astype("f8") for a in given])
+    given = operands(op, geom, dtype)
+    right = exact(op, geom, given)
     bound = fft.error_bound(op, geom, *given)
     found = []
     for threads in (1, 3):
         set_threads(threads)
         found.append(result(op, geom, dtype, "fft", given))
-    assert bound.shape == exact.shape and (np.abs(found[0] - exact) <= bound).all()
+    assert bound.shape == right.shape and (np.abs(found[0] - right) <= bound).all()
     assert found[0].tobytes() == found[1].tobytes()
 
 
@@ -66,11 +51,11 @@ def test_every_kind_of_layer(layer, op, dtype, blocks, set_threads):
 @pytest.mark.parametrize("op", SHAPES)
 def test_a_single_product_more_is_beyond_the_bound_in_float64(layer, op):
     geom, f8 = LAYERS[layer], np.dtype("f8")
-    a, b = of_op(op, *operands(geom, f8))
+    a, b = operands(op, geom, f8)
     other = b.copy()
     middle = tuple(extent // 2 for extent in b.shape)  # which is a term of something, in all these layers
     other[middle] += 1
-    difference = np.abs(result(op, geom, f8, "einsum", (a, other)) - result(op, geom, f8, "fft", (a, b)))
+    difference = np.abs(exact(op, geom, (a, other)) - result(op, geom, f8, "fft", (a, b)))
     assert (difference > 1000 * fft.error_bound(op, geom, a, b)).any()
 
 
@@ -78,7 +63,7 @@ def test_a_single_product_more_is_beyond_the_bound_in_float64(layer, op):
 @pytest.mark.parametrize("wanted", [("dx", "dw", "db"), ("dx", "db"), ("dw", "db"), ("dx", "dw")])
 def test_backward_gives_the_bits_of_single_gradients(layer, wanted, dtype, blocks):
     geom = LAYERS[layer]
-    dy, x, w = operands(geom, dtype)
+    dy, x, w = arrays(geom, dtype)
     shapes = {"dx": geom.x_shape, "dw": geom.w_shape, "db": geom.w_shape[:1]}
     outs = {name: np.full(shape, np.nan, dtype) if name in wanted else None for name, shape in shapes.items()}
     fft.backward(dy, x, w, geom, **outs)
@@ -86,7 +71,7 @@ def test_backward_gives_the_bits_of_single_gradients(layer, wanted, dtype, block
         if name == "db":
             fft.db(dy, expected := np.empty(geom.F, dtype))
         else:
-            expected = result(name, geom, dtype, "fft", of_op(name, dy, x, w))
+            expected = result(name, geom, dtype, "fft", operands(name, geom, dtype))
         assert outs[name].tobytes() == expected.tobytes()
 
 
@@ -96,7 +81,7 @@ def test_what_is_not_finite_is_where_it_is_a_term(op, value):
     """A transform spreads it, and what overflows in it, to the whole plane: then the direct kernels compute."""
     geom = LAYERS["depthwise"]
     for spoilt in range(2):
-        given = of_op(op, *operands(geom, np.dtype("f4")))
+        given = list(operands(op, geom, np.dtype("f4")))
         given[spoilt][(0, 0, *(extent // 2 for extent in given[spoilt].shape[2:]))] = value
         found, expected = (result(op, geom, np.dtype("f4"), backend, given) for backend in ("fft", "cython"))
         np.testing.assert_array_equal(found, expected)
@@ -104,15 +89,18 @@ def test_what_is_not_finite_is_where_it_is_a_term(op, value):
             assert 0 < np.count_nonzero(~np.isfinite(found)) < found.size
 
 
-@pytest.mark.parametrize("scale", [1e-40, 1e-30, 1e-20, 1e15])
+@pytest.mark.parametrize(
+    ("dtype", "scales"),
+    [("f4", (1e-40, 1)), ("f4", (1e-25, 1e-15)), ("f4", (1e-20, 1e-22)), ("f4", (1e15, 1)), ("f8", (1e200, 1e-200))],
+)
 @pytest.mark.parametrize("op", SHAPES)
-def test_the_bound_holds_for_numbers_of_any_size(op, scale):
-    """Those that underflow, and those whose squares do not fit."""
-    geom, f4 = LAYERS["depthwise"], np.dtype("f4")
-    given = [a * f4.type(scale) for a in of_op(op, *operands(geom, f4))]
-    exact = result(op, geom, np.dtype("f8"), "einsum", [a.astype("f8") for a in given])
+def test_the_bound_holds_for_numbers_of_any_size(op, dtype, scales):
+    """Those that underflow, in the operands or in the products, and those whose squares are too large."""
+    geom, dtype = LAYERS["depthwise"], np.dtype(dtype)
+    given = [a * dtype.type(scale) for a, scale in zip(operands(op, geom, dtype), scales, strict=True)]
     bound = fft.error_bound(op, geom, *given)
-    assert np.isfinite(bound).all() and (np.abs(result(op, geom, f4, "fft", given) - exact) <= bound).all()
+    assert np.isfinite(bound).all()
+    assert (np.abs(result(op, geom, dtype, "fft", given) - exact(op, geom, given)) <= bound).all()
 
 
 def test_the_roundings_of_a_doubling_cover_each_radix():

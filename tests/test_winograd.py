@@ -5,6 +5,7 @@ import pytest
 from convback_cython import winograd as planner
 from convback_cython.tiled import winograd
 from convback_tools import suites
+from single_gradients import exact, operands, result
 
 import convback
 from convback import ConvGeometry
@@ -23,18 +24,6 @@ LAYERS = {
 }
 
 
-def operands(op, geom, dtype):
-    rng = np.random.default_rng(0)
-    x, w, dy = (rng.standard_normal(shape).astype(dtype) for shape in (geom.x_shape, geom.w_shape, geom.y_shape))
-    return {"y": (x, w), "dx": (dy, w), "dw": (dy, x)}[op]
-
-
-def result(op, geom, dtype, backend, given):
-    out = np.full({"y": geom.y_shape, "dx": geom.x_shape, "dw": geom.w_shape}[op], np.nan, dtype)
-    getattr(convback.get_backend(backend), op)(*given, geom, out)
-    return out
-
-
 @pytest.mark.parametrize("layer", LAYERS)
 @pytest.mark.parametrize("op", ["y", "dx", "dw"])
 def test_every_kind_of_layer(layer, op, dtype, set_threads):
@@ -45,13 +34,13 @@ def test_every_kind_of_layer(layer, op, dtype, set_threads):
         assert layer == "few in the other direction" and op == "y", reason
         return
     given = operands(op, geom, dtype)
-    exact = result(op, geom, np.dtype("f8"), "einsum", [a.astype("f8") for a in given])
-    bound = winograd.error_bound(op, geom, *given) + 1e-14 * np.abs(exact).max()
+    right = exact(op, geom, given)
+    bound = winograd.error_bound(op, geom, *given) + 1e-14 * np.abs(right).max()
     found = []
     for threads in (1, 3):
         set_threads(threads)
         found.append(result(op, geom, dtype, "winograd", given))
-    assert (np.abs(found[0] - exact) <= bound).all()
+    assert (np.abs(found[0] - right) <= bound).all()
     assert found[0].tobytes() == found[1].tobytes()
 
 
@@ -160,8 +149,8 @@ def test_the_error_is_about_twice_that_of_a_sequential_sum_at_most(name, op):
     """Root mean squares, against float64, of what float32 loses: here, and where products are added one by one."""
     geom, f4 = suites.case(name).geom, np.dtype("f4")
     given = operands(op, geom, f4)
-    exact = result(op, geom, np.dtype("f8"), "einsum", [a.astype("f8") for a in given])
-    sequential = np.zeros(exact.shape, f4)
+    right = exact(op, geom, given)
+    sequential = np.zeros(right.shape, f4)
     if op == "dx":  # the rows of `cython` are added one after the other
         convback.get_backend("cython").dx(*given, geom, sequential)
     else:
@@ -171,6 +160,6 @@ def test_the_error_is_about_twice_that_of_a_sequential_sum_at_most(name, op):
             window = padded[(n, slice(None), *(slice(i, i + k) for i, k in zip(at, geom.kernel, strict=True)))]
             sequential += np.multiply.outer(dy[(n, slice(None), *at)], window)
     found = result(op, geom, f4, "winograd", given)
-    ratio = np.sqrt(np.mean((found - exact) ** 2) / np.mean((sequential - exact) ** 2))
+    ratio = np.sqrt(np.mean((found - right) ** 2) / np.mean((sequential - right) ** 2))
     print(f"{name} {op}: {ratio:.2f}")
     assert ratio < 2.05

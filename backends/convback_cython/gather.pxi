@@ -24,7 +24,7 @@ cdef class Gather:
     cdef bint joined, skips
     cdef Py_ssize_t[3] out_step, out
     cdef const Py_ssize_t[::1] tap_at, tap_weight, panel_vecs, panel_group, slot_out, slot_weight, slot_phase
-    cdef const Py_ssize_t[::1] slot_count, set_tap, set_inner, set_step, set_run
+    cdef const Py_ssize_t[::1] slot_count, set_tap, set_inner, set_step, set_length
 
     def __cinit__(self, plan):
         cdef int axis
@@ -41,7 +41,7 @@ cdef class Gather:
         self.slot_out, self.slot_weight = plan.slot_out, plan.slot_weight
         self.slot_phase, self.slot_count = plan.slot_phase, plan.slot_count
         self.set_tap, self.set_inner = plan.set_tap, plan.set_inner
-        self.set_step, self.set_run = plan.set_step, plan.set_run
+        self.set_step, self.set_length = plan.set_step, plan.set_length
 
     def run(self, source, weights, out, scratch, int threads):
         """Compute a pass: all its positions of `out`. `scratch` has the bytes that the plan says.
@@ -146,29 +146,27 @@ cdef void gather_block(
 
 
 cdef void all_segments(Gather plan, segment *segments) noexcept nogil:
-    """The sums of which a whole sum consists: over channels, or over a row of taps, where a set has them innermost.
+    """The sums of which a whole sum consists: over the channels of one tap, or of neighbouring ones; or over a row of
+    taps, where a set has them innermost.
 
     Segments of a set of taps begin where its terms do, so that there is room for any number.
     """
     cdef Strides strides = plan.window.strides()
     cdef Py_ssize_t depth = plan.window.depth
-    cdef Py_ssize_t column, i, tap, inner, first, run
+    cdef Py_ssize_t column, i, tap, inner, first, length
     for column in range(plan.columns):
-        inner, first, run = plan.set_inner[column], plan.set_tap[column], plan.set_run[column]
+        inner, first, length = plan.set_inner[column], plan.set_tap[column], plan.set_length[column]
         for i in range(segment_count(plan, column)):
-            tap = first + (i // depth * inner if inner > 1 else i * run)
+            tap = first + (i // depth * inner if inner > 1 else i * length // depth)
             segments[first * depth + i].a = (
                 plan.tap_at[3 * tap] * strides.q + plan.tap_at[3 * tap + 1] * strides.r
                 + plan.tap_at[3 * tap + 2] * strides.s + (i % depth * strides.u if inner > 1 else 0)
             )
-            segments[first * depth + i].b = first * depth + i * (inner if inner > 1 else run * depth)
+            segments[first * depth + i].b = first * depth + i * length
 
 
 cdef Py_ssize_t segment_count(Gather plan, Py_ssize_t column) noexcept nogil:
-    cdef Py_ssize_t taps = plan.set_tap[column + 1] - plan.set_tap[column]
-    if plan.set_inner[column] > 1:
-        return taps // plan.set_inner[column] * plan.window.depth
-    return taps // plan.set_run[column]
+    return (plan.set_tap[column + 1] - plan.set_tap[column]) * plan.window.depth // plan.set_length[column]
 
 
 cdef void pack_weights(

@@ -30,6 +30,9 @@ from convback_cython.planning import (
     triple,
 )
 
+# With fewer that are summed, copies have rows and not channels as neighbours, and taps may be summed first.
+FEW_CHANNELS = 8
+
 
 @dataclass(frozen=True)
 class Pass:
@@ -58,7 +61,7 @@ class Pass:
     set_tap: Indices  # [column]: its first tap; and the number of taps
     set_inner: Indices  # [column]: taps along the last axis that are summed innermost; 1: the channels are
     set_step: Indices  # [column]: between these
-    set_run: Indices  # [column]: taps that are neighbours in the copy, channels and all, and summed as one
+    set_length: Indices  # [column]: products of a segment: a row of taps, or the channels of one or more
     tap_at: Indices  # [tap, axis], from the first offset
     tap_weight: Indices  # [phase, tap], -1 where the phase has none
     panel_vecs: Indices
@@ -135,7 +138,7 @@ class _Planner:
         inner = [self.innermost(column) for column in self.columns]
         window, block = self.window()
         skips = self.geom.macs >= PARALLEL_MACS and self.useful() < 0.95
-        whole = window.pixel == self.depth and not skips
+        whole = window.pixel == self.depth and not skips  # the channels of neighbouring taps are then one run
         vectors, taps = 2 * self.vector, sum(self.set_taps)
         geom = self.geom
         taps_in_w = math.prod(geom.kernel)
@@ -152,7 +155,10 @@ class _Planner:
             out_step=triple(axis.block * step for axis, step in zip(self.axes, steps, strict=True)), out=self.out,
             set_tap=indices(np.cumsum([0, *self.set_taps])),
             set_inner=indices([taps for taps, _ in inner]), set_step=indices([step for _, step in inner]),
-            set_run=indices([column.neighbours if whole else 1 for column in self.columns]),
+            set_length=indices([
+                taps if taps > 1 else self.depth * (column.neighbours if whole else 1)
+                for (taps, _), column in zip(inner, self.columns, strict=True)
+            ]),
             tap_at=indices([[o - first for o, first in zip(tap, self.origin, strict=True)] for tap in at]).ravel(),
             tap_weight=indices([self.taps_of(phase) for phase in self.phases]).ravel(),
             panel_vecs=indices(slots["vecs"]), panel_group=indices(slots["group"]),
@@ -200,7 +206,7 @@ class _Planner:
     def innermost(self, column: Axis) -> tuple[int, int]:
         """Sum along the last axis first where that is longer than the channels are many, and taps are evenly spaced."""
         spacing = {b - a for a, b in pairwise(column.offsets)}
-        if len(spacing) == 1 and len(column.offsets) > self.depth and (self.depth < 8 or self.lanes):
+        if len(spacing) == 1 and len(column.offsets) > self.depth and (self.depth < FEW_CHANNELS or self.lanes):
             return len(column.offsets), spacing.pop()
         return 1, 1
 
@@ -211,8 +217,7 @@ class _Planner:
         inside = min(self.origin) >= 0 and all(end < extent for end, extent in zip(last, self.source, strict=True))
         lanes = self.vector if self.lanes else 1
         units = self.depth if self.lanes else self.geom.C if self.op == "y" else self.geom.F
-
-        pixel = 0 if self.lanes or self.depth < 8 else -(-units // self.vector) * self.vector
+        pixel = 0 if self.lanes or self.depth < FEW_CHANNELS else -(-units // self.vector) * self.vector
 
         def size(count: Triple) -> Triple:
             return triple((n - 1) * step + r for n, step, r in zip(count, steps, reach, strict=True))

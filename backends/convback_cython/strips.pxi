@@ -4,7 +4,8 @@
 cdef void divide_into_strips(Gather plan, Region *region) noexcept nogil:
     """Runs of positions in tiles of nearly one length, and these in strips.
 
-    A run is a row where its tiles get long enough, as all positions of a row have the same taps; else it is the block.
+    A run is a row where taps are left out and its tiles get long enough, as all positions of a row have the same taps;
+    else it is the block.
     """
     cdef const Py_ssize_t *size = &region.block.size[0]
     cdef Py_ssize_t most = max(1, STRIP // TILE_ROWS // plan.columns)
@@ -60,7 +61,7 @@ cdef void gather_strip(
             sum_tile(
                 rows, vecs, plan.window.lanes > 1, inputs, at + first,
                 plan.set_step[column] * strides.s if inner > 1 else strides.u, packed, width,
-                used, count, inner if inner > 1 else depth * plan.set_run[column],
+                used, count, plan.set_length[column],
                 sums + (first * plan.columns + column) * width, plan.columns * width, 0,
             )
     out += (region.block.n + n) * plan.image

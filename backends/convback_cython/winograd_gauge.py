@@ -28,7 +28,7 @@ from functools import cache, reduce
 
 import numpy as np
 
-from convback import ConvGeometry
+from convback import ConvGeometry, error_bounds
 from convback.contract import Array
 
 FINITE = tuple(map(Fraction, ("0", "5/8", "-5/8", "3/2", "-3/2")))  # and infinity, the last row of each matrix
@@ -82,41 +82,24 @@ def roundings(op: str, geom: ConvGeometry) -> int:
 
 
 def error_bound(op: str, geom: ConvGeometry | None, a: Array, b: Array | None) -> Array:
-    """The largest error of each element: gamma_n * gauge.
+    """The largest error of each element, as `convback.error_bounds.from_gauge` says, whose parameters these are.
 
-    The gauge is the formula at the top of this module on absolute values, of operands and of matrices alike, and
-    gamma_n = n u / (1 - n u), with the n of `roundings` and the unit roundoff u of the operands. An element may be off
-    by so much however small its own terms are, as the whole of its tile goes through the same sums.
-
-    Parameters
-    ----------
-    op : {"y", "dx", "dw", "db"}
-    geom : ConvGeometry or None
-        None for db, which is a plain sum.
-    a, b : ndarray
-        x and w for y, dy and w for dx, dy and x for dw, dy and None for db.
-
-    Returns
-    -------
-    ndarray of float64
-        Of the shape of the result.
+    The gauge is the formula at the top of this module on absolute values, of operands and of matrices alike, and n is
+    that of `roundings`. An element may be off by so much however small its own terms are, as the whole of its tile goes
+    through the same sums.
     """
-    shape = () if geom is None else {"y": geom.y_shape, "dx": geom.x_shape, "dw": geom.w_shape}[op]
-    if geom is None or b is None:
-        n, gauge = a.size // max(1, a.shape[1]), np.abs(a, dtype=np.float64).sum(axis=(0, *range(2, a.ndim)))
-    elif geom.is_empty:
-        n, gauge = 0, np.zeros(shape)
-    else:
-        # A product that underflows is off by u * tiny besides, where tiny is the smallest normal number. A number of
-        # any stage sums at most n products, or 5 in each of at most n blocks; and n such errors, which grow by
-        # 1 + gamma_n until the end, come to gamma_n * tiny. So 5 * tiny more in each number of the gauge covers them.
-        floor, of_op = 5 * float(np.finfo(a.dtype).tiny), _of_dw if op == "dw" else _of_y
-        n, gauge = roundings(op, geom), of_op(op, geom.as3d(), _magnitudes(a), _magnitudes(b), floor).reshape(shape)
-    # The gauge is computed in float64, of positive numbers and of matrices that are exact, and passes the roundings of
-    # a result and 6 of what is added for underflow. So it is too small by less than the 4 n that are added here.
-    reach = n * float(np.finfo(a.dtype).eps) / 2
-    bound: Array = (reach / (1 - reach) if reach < 1 else math.inf) * (1 + 4 * n * 2.0**-53) * gauge
-    return bound
+    return error_bounds.from_gauge(op, geom, a, b, _gauge)
+
+
+def _gauge(op: str, geom: ConvGeometry, a: Array, b: Array) -> tuple[int, Array]:
+    # A product that underflows is off by u * tiny besides, where tiny is the smallest normal number. A number of any
+    # stage sums at most n products, or 5 in each of at most n blocks; and n such errors, which grow by 1 + gamma_n
+    # until the end, come to gamma_n * tiny. So 5 * tiny more in each number of the gauge covers them.
+    floor, of_op = 5 * float(np.finfo(a.dtype).tiny), _of_dw if op == "dw" else _of_y
+    # It is computed in float64, of positive numbers and of matrices that are exact, and passes the roundings of a
+    # result and 6 of what is added for underflow: fewer than 4 n.
+    shape = {"y": geom.y_shape, "dx": geom.x_shape, "dw": geom.w_shape}[op]
+    return roundings(op, geom), of_op(op, geom.as3d(), _magnitudes(a), _magnitudes(b), floor).reshape(shape)
 
 
 def _of_y(op: str, geom: ConvGeometry, source: Array, w: Array, floor: float) -> Array:

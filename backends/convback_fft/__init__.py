@@ -11,8 +11,8 @@ of its two paddings, y, and the kernel: what a transform wraps around then meets
 
 The transforms are SciPy's, which are pocketfft. `backward` transforms dy, x and w once for both gradients.
 
-An infinity or NaN would reach every result of its plane. Where a result is not finite, the direct kernels compute all
-again, so that it appears exactly where it is a term.
+An infinity or NaN would reach every result of its plane. Where a transform gives any, the direct kernels compute the
+gradient again, so that it appears exactly where it is a term.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from types import EllipsisType
+from typing import TypeAlias
 
 import numpy as np
 from convback_cython import direct
 
-from convback import ConvGeometry, get_num_threads, workspace
+from convback import ConvGeometry, error_bounds, get_num_threads, workspace
 from convback.contract import Array, DType
 from convback.geometry import Shape, effective_kernel
 from convback_fft import gauge
@@ -36,6 +37,8 @@ except ImportError as error:
     raise ImportError('SciPy is not installed; pip install "convback[fft]"') from error
 
 CONTRACT = 1
+Place: TypeAlias = tuple[EllipsisType | slice, ...]  # along the spatial axes of a transform
+
 BLOCK_BYTES = 2**22  # of the spectra that exist at once, or those of one image and one group
 
 
@@ -58,11 +61,17 @@ def info() -> dict[str, str]:
 
 
 def y(x: Array, w: Array, geom: ConvGeometry, out: Array) -> None:
+    finite = True
     with np.errstate(all="ignore"):
-        for images, groups, W in _blocks(geom, w):
-            spectrum = np.einsum("ngc...,gfc...->ngf...", _of_x(x, geom, images, groups), W.conj())
-            _grouped(out, geom)[images, groups] = _inverse(spectrum, geom, [slice(n) for n in geom.y_spatial])
-    _again_unless_finite("y", x, w, geom, out)
+        for groups, blocks in _blocks(geom):
+            W = _spectrum(_by_group(w, geom)[groups], geom, _of_w(geom)).conj()
+            for images in blocks:
+                X = _spectrum(_grouped(x, geom)[images, groups], geom, _of_x(geom))
+                part = _inverse(np.einsum("ngc...,gfc...->ngf...", X, W), geom, _of_y(geom))
+                finite &= _is_finite(part)
+                _grouped(out, geom)[images, groups] = part
+    if not finite:
+        direct.y(x, w, geom, out)
 
 
 def dx(dy: Array, w: Array, geom: ConvGeometry, out: Array) -> None:
@@ -86,7 +95,7 @@ def backward(
 
 
 def error_bound(op: str, geom: ConvGeometry | None, a: Array, b: Array | None) -> Array:
-    return gauge.error_bound(op, geom, 1 if geom is None or geom.is_empty else math.prod(sizes(geom)), a, b)
+    return error_bounds.from_gauge(op, geom, a, b, _gauge)
 
 
 def sizes(geom: ConvGeometry) -> Shape:
@@ -104,33 +113,39 @@ def _gradients(
     dy: Array, x: Array | None, w: Array | None, geom: ConvGeometry, dx: Array | None, dw: Array | None
 ) -> None:
     """dx, which takes w, and dw, which takes x."""
+    finite_dx = finite_dw = True
     with np.errstate(all="ignore"):
-        for images, groups, W in _blocks(geom, w):
-            D = _spectrum(_grouped(dy, geom)[images, groups], geom)
-            if dx is not None:
-                spectrum = np.einsum("ngf...,gfc...->ngc...", D, W)
-                _grouped(dx, geom)[images, groups] = _inverse(spectrum, geom, _inside(geom))
-            if dw is not None and x is not None:
-                X = _of_x(x, geom, images, groups)
-                part = _inverse(np.einsum("ngc...,ngf...->gfc...", X, D.conj()), geom, _taps(geom))
-                weights = _by_group(dw, geom)
-                weights[groups] = part if images.start == 0 else weights[groups] + part
-    if dx is not None and w is not None:
-        _again_unless_finite("dx", dy, w, geom, dx)
-    if dw is not None and x is not None:
-        _again_unless_finite("dw", dy, x, geom, dw)
+        for groups, blocks in _blocks(geom):
+            W = None if w is None else _spectrum(_by_group(w, geom)[groups], geom, _of_w(geom))
+            for images in blocks:
+                D = _spectrum(_grouped(dy, geom)[images, groups], geom, _of_y(geom))
+                if dx is not None and W is not None:
+                    part = _inverse(np.einsum("ngf...,gfc...->ngc...", D, W), geom, _of_x(geom))
+                    finite_dx &= _is_finite(part)
+                    _grouped(dx, geom)[images, groups] = part
+                if dw is not None and x is not None:
+                    X = _spectrum(_grouped(x, geom)[images, groups], geom, _of_x(geom))
+                    part = _inverse(np.einsum("ngc...,ngf...->gfc...", X, D.conj()), geom, _of_w(geom))
+                    finite_dw &= _is_finite(part)
+                    weights = _by_group(dw, geom)
+                    weights[groups] = part if images.start == 0 else weights[groups] + part
+    if dx is not None and w is not None and not finite_dx:
+        direct.dx(dy, w, geom, dx)
+    if dw is not None and x is not None and not finite_dw:
+        direct.dw(dy, x, geom, dw)
 
 
-def _blocks(geom: ConvGeometry, w: Array | None) -> Iterator[tuple[slice, slice, Array]]:
-    """Images and groups whose spectra take about `BLOCK_BYTES`, and the spectrum of the weights of the groups."""
+def _gauge(op: str, geom: ConvGeometry, a: Array, b: Array) -> tuple[int, Array]:
+    return gauge.of_transforms(op, geom, math.prod(sizes(geom)), a, b)
+
+
+def _blocks(geom: ConvGeometry) -> Iterator[tuple[slice, list[slice]]]:
+    """Some groups, and for these all images in blocks, so that the spectra take about `BLOCK_BYTES`."""
     plane, planes, filters = _plane_bytes(geom), _planes(geom), _filters(geom)
     some = min(geom.groups, max(1, BLOCK_BYTES // (plane * (planes + filters))))
     many = min(geom.N, max(1, (BLOCK_BYTES // plane - some * filters) // (some * planes)))
     for g in range(0, geom.groups, some):
-        groups = slice(g, g + some)
-        W = np.empty(0) if w is None else _of_w(w, geom, groups)
-        for n in range(0, geom.N, many):
-            yield slice(n, n + many), groups, W
+        yield slice(g, g + some), [slice(n, n + many) for n in range(0, geom.N, many)]
 
 
 def _plane_bytes(geom: ConvGeometry) -> int:
@@ -148,45 +163,33 @@ def _filters(geom: ConvGeometry) -> int:
     return geom.F // geom.groups * (geom.C // geom.groups)
 
 
-def _of_x(x: Array, geom: ConvGeometry, images: slice, groups: slice) -> Array:
-    source = _grouped(x, geom)[images, groups]
-    padded = np.zeros((*source.shape[:3], *sizes(geom)), x.dtype)
-    padded[_at(_inside(geom))] = source
-    return _spectrum(padded, geom)
-
-
-def _of_w(w: Array, geom: ConvGeometry, groups: slice) -> Array:
-    source = _by_group(w, geom)[groups]
-    reach = [effective_kernel(k, d) for k, d in zip(geom.kernel, geom.dilation, strict=True)]
-    spread = np.zeros((*source.shape[:3], *reach), w.dtype)
-    spread[_at(_taps(geom))] = source
-    return _spectrum(spread, geom)
-
-
-def _spectrum(a: Array, geom: ConvGeometry) -> Array:
-    axes = tuple(range(-geom.rank, 0))
-    spectrum: Array = fft.rfftn(a, sizes(geom), axes, workers=get_num_threads())
+def _spectrum(a: Array, geom: ConvGeometry, at: Place) -> Array:
+    """Of an array that is put there, among zeros."""
+    padded = np.zeros((*a.shape[:3], *sizes(geom)), a.dtype)
+    padded[at] = a
+    spectrum: Array = fft.rfftn(padded, axes=_axes(geom), workers=get_num_threads())
     return spectrum
 
 
-def _inverse(spectrum: Array, geom: ConvGeometry, at: list[slice]) -> Array:
-    axes = tuple(range(-geom.rank, 0))
-    whole: Array = fft.irfftn(spectrum, sizes(geom), axes, workers=get_num_threads(), overwrite_x=True)
-    return whole[_at(at)]
+def _inverse(spectrum: Array, geom: ConvGeometry, at: Place) -> Array:
+    whole: Array = fft.irfftn(spectrum, sizes(geom), _axes(geom), workers=get_num_threads(), overwrite_x=True)
+    return whole[at]
 
 
-def _inside(geom: ConvGeometry) -> list[slice]:
-    """Where x lies after its padding."""
-    return [slice(lo, lo + n) for n, (lo, _) in zip(geom.x_spatial, geom.padding, strict=True)]
+def _axes(geom: ConvGeometry) -> tuple[int, ...]:
+    return tuple(range(-geom.rank, 0))
 
 
-def _taps(geom: ConvGeometry) -> list[slice]:
-    """Where they lie."""
-    return [slice(0, effective_kernel(k, d), d) for k, d in zip(geom.kernel, geom.dilation, strict=True)]
+def _of_y(geom: ConvGeometry) -> Place:
+    return ..., *(slice(n) for n in geom.y_spatial)
 
 
-def _at(spatial: list[slice]) -> tuple[EllipsisType | slice, ...]:
-    return ..., *spatial
+def _of_x(geom: ConvGeometry) -> Place:
+    return ..., *(slice(lo, lo + n) for n, (lo, _) in zip(geom.x_spatial, geom.padding, strict=True))
+
+
+def _of_w(geom: ConvGeometry) -> Place:
+    return ..., *(slice(0, effective_kernel(k, d), d) for k, d in zip(geom.kernel, geom.dilation, strict=True))
 
 
 def _grouped(a: Array, geom: ConvGeometry) -> Array:
@@ -199,6 +202,5 @@ def _by_group(w: Array, geom: ConvGeometry) -> Array:
     return w.reshape(geom.groups, -1, *w.shape[1:])
 
 
-def _again_unless_finite(op: str, a: Array, b: Array, geom: ConvGeometry, out: Array) -> None:
-    if not np.isfinite(out).all():
-        direct.plan(op, geom, out.dtype)(a, b, out)
+def _is_finite(part: Array) -> bool:
+    return bool(np.isfinite(part).all())

@@ -41,41 +41,17 @@ def roundings(op: str, geom: ConvGeometry, M: int) -> int:
     return 3 * math.ceil(A_DOUBLING * math.log2(M)) + terms + 10
 
 
-def error_bound(op: str, geom: ConvGeometry | None, M: int, a: Array, b: Array | None) -> Array:
-    """The largest error of each element: gamma_m * gauge.
-
-    Parameters
-    ----------
-    op : {"y", "dx", "dw", "db"}
-    geom : ConvGeometry or None
-        None for db, which is a plain sum.
-    M : int
-        Numbers of a transform, over all axes.
-    a, b : ndarray
-        x and w for y, dy and w for dx, dy and x for dw, dy and None for db.
-
-    Returns
-    -------
-    ndarray of float64
-        Of the shape of the result.
-    """
-    shape = () if geom is None else {"y": geom.y_shape, "dx": geom.x_shape, "dw": geom.w_shape}[op]
-    if geom is None or b is None:
-        m, gauge = a.size // max(1, a.shape[1]), np.abs(a, dtype=np.float64).sum(axis=(0, *range(2, a.ndim)))
-    elif geom.is_empty:
-        m, gauge = 0, np.zeros(shape)
-    else:
-        # A number that underflows is off by u * tiny besides; so are at most `A_DOUBLING` log2 M numbers of each of M,
-        # and what they are multiplied by is at most M in the norms below. M^2 tiny more in each norm covers them.
-        floor = M**2 * float(np.finfo(a.dtype).tiny)
-        norms = [[norm + floor for norm in _norms(v, geom, of_w)] for v, of_w in ((a, False), (b, op != "dw"))]
-        sums = (np.einsum(SUMS[op], one, two) for one, two in ((norms[0][0], norms[1][1]), (norms[0][1], norms[1][0])))
-        m, planes = roundings(op, geom, M), np.minimum(*sums) + floor
-        gauge = np.broadcast_to(planes.reshape(*shape[:2], *(1,) * geom.rank), shape)
-    # The gauge is computed in float64, of positive numbers; all its sums have fewer than 2^30 terms.
-    reach = m * float(np.finfo(a.dtype).eps) / 2
-    bound: Array = (reach / (1 - reach) if reach < 1 else math.inf) * (1 + 2.0**-20) * gauge
-    return bound
+def of_transforms(op: str, geom: ConvGeometry, M: int, a: Array, b: Array) -> tuple[int, Array]:
+    """m, and the sum over all terms that it multiplies, for transforms of M numbers over all axes."""
+    # A number that underflows is off by u * tiny besides; so are at most `A_DOUBLING` log2 M numbers of each of M, and
+    # what they are multiplied by is at most M in the norms below. M^2 tiny more in each norm covers them.
+    floor = M**2 * float(np.finfo(a.dtype).tiny)
+    norms = [[norm + floor for norm in _norms(v, geom, of_w)] for v, of_w in ((a, False), (b, op != "dw"))]
+    sums = (np.einsum(SUMS[op], one, two) for one, two in ((norms[0][0], norms[1][1]), (norms[0][1], norms[1][0])))
+    # In float64, of positive numbers; no sum has as many as 2^30 terms.
+    planes = (np.minimum(*sums) + floor) * (1 + 2.0**-20)
+    shape = {"y": geom.y_shape, "dx": geom.x_shape, "dw": geom.w_shape}[op]
+    return roundings(op, geom, M), np.broadcast_to(planes.reshape(*shape[:2], *(1,) * geom.rank), shape)
 
 
 def _norms(v: Array, geom: ConvGeometry, of_w: bool) -> tuple[Array, Array]:
