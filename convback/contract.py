@@ -48,7 +48,8 @@ What a backend may do besides (leave out what does not apply):
   are wanted and all those are supported.
 - `error_bound(op, geom, a, b)`: an array of the shape of the result; the largest error of each element that the method
   can make, for these operands. Absent: the bound of a sum of K products in any order, gamma_K * sum |a b|.
-- `chosen(op, geom, dtype)`: for a backend that passes the work on, the name of the backend that does it.
+- `chosen(op, geom, dtype)`: for a backend that passes the work on, the name of the backend that does it, and whose
+  `backward` is used where it does both dx and dw.
 - `variants(op, geom, operands)`: a dict of names and functions without arguments, each of which computes the same in a
   way that the arrays of the other functions rule out, such as another order of memory, with everything prepared that
   its own users would prepare once. `op` may also be "backward", whose operands are dy, x and w and whose result is the

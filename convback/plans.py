@@ -28,7 +28,7 @@ _plans: dict[Any, Plan] = {}
 class Plan:
     """One gradient of one problem on one backend, checked and ready to run."""
 
-    __slots__ = ("any_strides", "backend", "dtype", "flipped", "geom", "run", "shape")
+    __slots__ = ("any_strides", "backend", "dtype", "flipped", "geom", "run", "shape", "worker")
 
     def __init__(self, backend: Any, geom: ConvGeometry | None, dtype: DType, shape: Shape, flipped: bool) -> None:
         self.backend = backend
@@ -38,6 +38,7 @@ class Plan:
         self.flipped = flipped
         self.any_strides = getattr(backend, "LAYOUT", "contiguous") == "any"
         self.run: Any = None
+        self.worker = backend  # or the one that it passes the work on to
 
     def __call__(self, out: Array | None, *operands: Array) -> Array:
         """Run on operands that match the plan; `out` has been checked."""
@@ -119,8 +120,8 @@ def fused(found: dict[str, Plan]) -> Callable[..., dict[str, Array]] | None:
     """A function of (outs, dy, x, w) that computes all the planned gradients at once, where the backend has one."""
     plan = found.get("dx") or found["dw"]
     geom = plan.geom
-    backward = getattr(plan.backend, "backward", None)
-    if backward is None or geom is None or geom.is_empty:
+    backward = getattr(plan.worker, "backward", None)
+    if backward is None or geom is None or geom.is_empty or found.get("dw", plan).worker is not plan.worker:
         return None
 
     def run(outs: dict[str, Array | None], dy: Array, x: Array, w: Array) -> dict[str, Array]:
@@ -158,6 +159,8 @@ def _prepare(
         return plan
     with use_accuracy(accuracy):
         plan.run = runner(plan.backend, op, geom, dtype)
+        if hasattr(plan.backend, "chosen"):
+            plan.worker = get_backend(plan.backend.chosen(op, geom, dtype))
     if flipped:
         plan.run = _flipped(plan, op)
     return plan

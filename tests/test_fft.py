@@ -26,9 +26,9 @@ LAYERS = {
 }
 
 
-@pytest.fixture(params=[2**22, 1], ids=["one block", "many blocks"])
+@pytest.fixture(params=[2**21, 1], ids=["one block", "many blocks"])
 def blocks(request, monkeypatch):
-    monkeypatch.setattr(fft, "BLOCK_BYTES", request.param)
+    monkeypatch.setattr(fft.spectra, "BLOCK_BYTES", request.param)
 
 
 @pytest.mark.parametrize("layer", LAYERS)
@@ -110,7 +110,7 @@ def test_the_roundings_of_a_doubling_cover_each_radix():
 
 def test_sizes_have_small_factors():
     for n in range(1, 400):
-        (M,) = fft.sizes(ConvGeometry((1, 1, n), (1, 1, 1)))
+        (M,) = fft.Spectra(ConvGeometry((1, 1, n), (1, 1, 1))).sizes
         while any(M % r == 0 for r in (2, 3, 5)):
             M //= next(r for r in (2, 3, 5) if M % r == 0)
         assert M == 1
@@ -140,3 +140,45 @@ def test_only_fast_accuracy_lets_auto_choose_it(op, set_threads):
             assert auto.chosen(op, geom, np.dtype("f4")) == best
         with convback.use_accuracy("strict"):
             assert auto.chosen(op, geom, np.dtype("f4")) == "depthwise"
+
+
+@pytest.mark.parametrize("dx_by", ["fft", "depthwise"])
+def test_auto_asks_the_backend_that_computes_both_for_both_at_once(monkeypatch, dx_by):
+    layer = {"padding": 4, "groups": 5}
+    dy, x, w = arrays(LAYERS["depthwise"], np.dtype("f4"))
+    alone, calls = convback.backward(dy, x, w, **layer, backend="fft"), []
+    auto, backward = convback.get_backend("auto"), fft.backward
+
+    def counted(*operands, **outs):
+        calls.append(outs)
+        backward(*operands, **outs)
+
+    monkeypatch.setattr(auto, "chosen", lambda op, geom, dtype: dx_by if op == "dx" else "fft" if geom else "cython")
+    monkeypatch.setattr(fft, "backward", counted)
+    monkeypatch.setattr(convback.plans, "_plans", {})
+    together = convback.backward(dy, x, w, **layer, backend="auto")
+    assert len(calls) == (dx_by == "fft")
+    for got, expected in zip(together, alone, strict=True):
+        np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-4)
+    assert together.dw.tobytes() == alone.dw.tobytes()
+
+
+@pytest.mark.parametrize("layer", LAYERS)
+@pytest.mark.parametrize("most", [1, 20_000, 2**21])
+def test_blocks_meet_every_image_and_group_once_in_little_memory(monkeypatch, layer, most):
+    monkeypatch.setattr(fft.spectra, "BLOCK_BYTES", most)
+    geom, spectra = LAYERS[layer], fft.Spectra(LAYERS[layer])
+    _, x, w = arrays(geom, np.dtype("f4"))
+    y = np.empty(geom.y_shape, np.float32)
+    met = np.zeros((geom.N, geom.groups), int)
+    for groups, blocks in spectra.blocks():
+        W = spectra.forward(fft.by_group(w, geom)[groups], spectra.at_w).nbytes
+        for images in blocks:
+            met[images, groups] += 1
+            X = spectra.forward(fft.grouped(x, geom)[images, groups], spectra.at_x).nbytes
+            Y = spectra.forward(fft.grouped(y, geom)[images, groups], spectra.at_y).nbytes
+            assert X + Y + W <= most or met[images, groups].size == 1
+            assert met[images, groups].size > 1 or X + Y + W <= spectra.least_bytes < 4 * (X + Y + W)
+    assert (met == 1).all()
+    fewest = -(-geom.N * geom.groups * spectra.least_bytes // most)
+    assert sum(len(blocks) for _, blocks in spectra.blocks()) <= max(1, 4 * fewest)

@@ -51,6 +51,16 @@ WRONG = {
         "def plan(op, geom, dtype): return lambda a, b, out: getattr(convback_naive, op)(a, b, geom, out)\n"
         "def dx(dy, w, geom, out): out[...] = 7", "failed", "called without its plan",
     ),
+    "right one by one alone": (
+        "def backward(dy, x, w, geom, dx, dw, db):\n"
+        "    if dx is not None: convback_naive.dx(dy, w, geom, dx)\n"
+        "    if dw is not None: convback_naive.dw(dy, x, geom, dw)\n"
+        "    if db is not None: db[...] = 7", "failed", "dx, db at once: ",
+    ),
+    "raises at once alone": (
+        "def backward(dy, x, w, geom, dx, dw, db): raise RuntimeError('one by one, please')",
+        "error", "at once: RuntimeError: one by one, please",
+    ),
     "its plan is no function": ("def plan(op, geom, dtype): return None", "error", "TypeError"),
     "prints to stdout": ("print('hello')\ndef dx(dy, w, geom, out): print('{}'); out[...] = 1", "failed", "are wrong"),
     "prints below Python": (

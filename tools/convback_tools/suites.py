@@ -107,6 +107,7 @@ def quick() -> Iterator[Case]:
         ConvGeometry((1, 2, 4, 5), (3, 2, 2, 3), 1, "full"),
         ConvGeometry((1, 2, 3, 4), (2, 2, 2, 2), 2, ((4, 0), (0, 5))),
         ConvGeometry((2, 2, 7, 6), (3, 2, 4, 2), (3, 2), "same_lower"),
+        ConvGeometry((1, 2, 2, 2), (2, 2, 2, 7), 1, (5, 4)),
         # A stride along the columns alone, on a map that is not square; rows shorter than the stride.
         ConvGeometry((2, 3, 7, 9), (3, 1, 3, 3), (2, 1), 1, 1, 3),
         ConvGeometry((1, 4, 3, 1), (2, 2, 2, 1), 2, 0, 1, 2),
@@ -115,6 +116,8 @@ def quick() -> Iterator[Case]:
         ConvGeometry((60, 3, 20, 20), (1, 3, 5, 5)),
         ConvGeometry((2, 2, 82, 18, 18), (1, 2, 3, 3, 3)),
         ConvGeometry((2, 4, 2, 70, 66), (1, 4, 1, 9, 9)),
+        # Transforms that fill some megabytes: several blocks of groups, and of images.
+        ConvGeometry((3, 2, 45_000), (2, 1, 4), 1, 0, 1, 2),
         # 3x3 for transforms, which need many terms: channels for y, filters for dx, tiles for dw; and depth.
         ConvGeometry((2, 34, 5, 7), (3, 34, 3, 3), 1, 1),
         ConvGeometry((1, 3, 6, 9), (35, 3, 3, 3), 1, ((0, 2), (3, 1))),

@@ -22,7 +22,7 @@ FILES = {
         "reduction.pxi", "planes.py", "planes.pxi",
     ),
     "winograd": ("winograd.py", "winograd.pxi", "winograd_reduction.pxi"),
-    "fft": ("__init__.py",),
+    "fft": ("__init__.py", "spectra.py"),
 }  # fmt: skip
 
 # Where they are, if not in a package of the backend's own.

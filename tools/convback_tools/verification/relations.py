@@ -44,6 +44,8 @@ class Unanswered(Exception):
 class Relations(Challenge):
     """Integers: the answers to related problems must agree."""
 
+    in_every_way = False
+
     def draw(self) -> Operands:
         return self.question.integers(self.question.generator("relations", self.number))
 

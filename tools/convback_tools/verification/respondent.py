@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 import convback
-from convback import ConvbackError, UnsupportedProblem
+from convback import ConvbackError, Gradients, UnsupportedProblem
 from convback.contract import Array, refusal
 from convback_tools.notation import arguments
 from convback_tools.verification.question import Question
+
+SEVERAL = (("dx", "dw"), ("dx", "db"), ("dw", "db"), ("dx", "dw", "db"))
 
 
 class Fault(Exception):
@@ -71,8 +75,8 @@ class Respondent:
                 return str(self.backend.chosen(question.op, question.layer, question.dtype))
         return ""
 
-    def error_model(self, question: Question) -> Callable[..., Any] | None:
-        """The `error_bound` that it is held to, its own or that of the backend it passes the question on to.
+    def worker(self, question: Question) -> Any:
+        """The backend that answers: this one, or that which it passes the question on to.
 
         Raises
         ------
@@ -81,10 +85,19 @@ class Respondent:
         """
         name = self.chosen(question)
         try:
-            backend = convback.get_backend(name) if name else self.backend
+            return convback.get_backend(name) if name else self.backend
         except ConvbackError as error:
             raise Fault(f"chosen names one that cannot be used: {error}") from error
-        model: Callable[..., Any] | None = getattr(backend, "error_bound", None)
+
+    def error_model(self, question: Question) -> Callable[..., Any] | None:
+        """The `error_bound` that it is held to.
+
+        Raises
+        ------
+        Fault
+            As `worker`.
+        """
+        model: Callable[..., Any] | None = getattr(self.worker(question), "error_bound", None)
         return model
 
     def error_bound(self, question: Question, operands: tuple[Array, ...]) -> Array | None:
@@ -108,6 +121,35 @@ class Respondent:
             raise Fault("error_bound returned numbers below zero, or NaN")
         return bound
 
+    def answers(self, question: Question, operands: tuple[Array, ...]) -> Iterator[tuple[str, Array]]:
+        """What the backend computes in every way there is to this gradient, with the way in words and a colon.
+
+        First by the public function, without words; then by the function of the contract, where the core uses a plan
+        in its place, and as one of several gradients, where the backend has a `backward`.
+
+        Raises
+        ------
+        Fault
+            As `answer`.
+        """
+        yield "", self.answer(question, operands)
+        if question.geom.is_empty:
+            return
+        held = dict(zip(question.operand_names, operands, strict=True))
+        if hasattr(self.backend, "plan") and question.op != "db":
+            function = getattr(self.backend, question.op)
+            way, compute = "called without its plan: ", partial(function, *operands, question.geom)
+            yield way, self._guarded(question, held, compute, way)
+        if hasattr(self.worker(question), "backward"):
+            held |= self._not_held(question)
+            for need in SEVERAL:
+                if question.op in need and not any(self.refusal(replace(question, op=op)) for op in need):
+                    way, compute = (
+                        f"{', '.join(need)} at once: ",
+                        partial(ask_together, question, held, need, self.name),
+                    )
+                    yield way, self._guarded(question, held, compute, way)
+
     def answer(self, question: Question, operands: tuple[Array, ...]) -> Array:
         """What the backend computes, in memory that was filled with NaN before.
 
@@ -116,35 +158,37 @@ class Respondent:
         Fault
             If it raises anything, or writes to an operand.
         """
-        return self._guarded(question, operands, lambda out: ask(question, operands, self.name, out))
+        held = dict(zip(question.operand_names, operands, strict=True))
+        return self._guarded(question, held, partial(ask, question, operands, self.name))
 
-    def plain_answer(self, question: Question, operands: tuple[Array, ...]) -> Array | None:
-        """What its function of the contract computes where the core uses its plan; None where there is but one way.
+    @staticmethod
+    def _not_held(question: Question) -> dict[str, Array]:
+        """Numbers for those of dy, x and w that are no operands of the question."""
+        g, rng = question.geom, question.generator("backward")
+        shapes = {"dy": g.y_shape, "x": g.x_shape, "w": g.w_shape}
+        return {
+            name: rng.standard_normal(shape, question.dtype)
+            for name, shape in shapes.items()
+            if name not in question.operand_names
+        }
 
-        Raises
-        ------
-        Fault
-            As `answer`.
-        """
-        if not hasattr(self.backend, "plan") or question.op == "db" or question.geom.is_empty:
-            return None
-        function = getattr(self.backend, question.op)
-        return self._guarded(question, operands, lambda out: function(*operands, question.geom, out))
-
-    def _guarded(self, question: Question, operands: tuple[Array, ...], compute: Callable[[Array], object]) -> Array:
-        before = list(map(fingerprint, operands))
+    @staticmethod
+    def _guarded(
+        question: Question, held: dict[str, Array], compute: Callable[[Array], object], way: str = ""
+    ) -> Array:
+        before = {name: fingerprint(a) for name, a in held.items()}
         out = np.full(question.result_shape, np.nan, question.dtype)
         try:
             compute(out)
         except UnsupportedProblem as error:
-            raise Fault(f"supports says yes, but the call is refused: {error.reason}") from error
+            raise Fault(f"{way}supports says yes, but the call is refused: {error.reason}") from error
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # whatever a stranger's code raises is a finding, not our end
-            raise Fault(f"{type(error).__name__}: {error}") from error
-        for name, operand, mark in zip(question.operand_names, operands, before, strict=True):
-            if fingerprint(operand) != mark:
-                raise Fault(f"the backend changed its operand {name}", is_wrong=True)
+            raise Fault(f"{way}{type(error).__name__}: {error}") from error
+        for name, mark in before.items():
+            if fingerprint(held[name]) != mark:
+                raise Fault(f"{way}the backend changed its operand {name}", is_wrong=True)
         return out
 
 
@@ -157,6 +201,13 @@ def ask(question: Question, operands: tuple[Array, ...], backend: str, out: Arra
         return convback.conv(*operands, **layer)
     function: Callable[..., Array] = {"dx": convback.dx, "dw": convback.dw}[question.op]
     return function(*operands, question.result_shape, **layer)
+
+
+def ask_together(question: Question, held: dict[str, Array], need: tuple[str, ...], backend: str, out: Array) -> None:
+    """Have a backend compute several gradients at once, the one that is asked for into `out`."""
+    outs = Gradients(**{question.op: out})
+    layer: dict[str, Any] = {**arguments(question.geom), "backend": backend, "out": outs}
+    convback.backward(held["dy"], held["x"], held["w"], need=need, **layer)
 
 
 def fingerprint(operand: Array) -> int:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import product
+from dataclasses import dataclass, replace
+from itertools import islice, product
 from typing import Any, Protocol
 
 import numpy as np
@@ -182,9 +182,15 @@ class Trial:
         return not (self.status or self.worst.fault)
 
     def face(self, challenge: Challenge) -> None:
+        ways = None if challenge.in_every_way and challenge.number == 0 else 1
         try:
-            answer = self.respondent.answer(challenge.question, challenge.operands)
-            self.worst = max(self.worst, challenge.judge(answer, self.respondent), key=lambda finding: finding.rank)
+            for way, answer in islice(self.respondent.answers(challenge.question, challenge.operands), ways):
+                found = challenge.judge(answer, self.respondent)
+                if found.fault:
+                    found = replace(found, fault=way + found.fault)
+                self.worst = max(self.worst, found, key=lambda finding: finding.rank)
+                if not self.stands:
+                    return
         except Fault as fault:
             self.settle("failed" if fault.is_wrong else "error", str(fault))
             challenge.operands = challenge.draw()  # it may have written to them
