@@ -38,7 +38,7 @@ class Plan:
         self.flipped = flipped
         self.any_strides = getattr(backend, "LAYOUT", "contiguous") == "any"
         self.run: Any = None
-        self.worker = backend  # or the one that it passes the work on to
+        self.worker: str | None = None  # the backend that does the work, where `backend` passes it on
 
     def __call__(self, out: Array | None, *operands: Array) -> Array:
         """Run on operands that match the plan; `out` has been checked."""
@@ -119,9 +119,10 @@ def layer(op: str, operands: tuple[Any, ...], shape: Any, parameters: tuple[Any,
 def fused(found: dict[str, Plan]) -> Callable[..., dict[str, Array]] | None:
     """A function of (outs, dy, x, w) that computes all the planned gradients at once, where the backend has one."""
     plan = found.get("dx") or found["dw"]
-    geom = plan.geom
-    backward = getattr(plan.worker, "backward", None)
-    if backward is None or geom is None or geom.is_empty or found.get("dw", plan).worker is not plan.worker:
+    geom, worker = plan.geom, plan.worker
+    backend = plan.backend if worker is None else get_backend(worker)
+    backward = getattr(backend, "backward", None)
+    if backward is None or geom is None or geom.is_empty or found.get("dw", plan).worker != worker:
         return None
 
     def run(outs: dict[str, Array | None], dy: Array, x: Array, w: Array) -> dict[str, Array]:
@@ -160,7 +161,7 @@ def _prepare(
     with use_accuracy(accuracy):
         plan.run = runner(plan.backend, op, geom, dtype)
         if hasattr(plan.backend, "chosen"):
-            plan.worker = get_backend(plan.backend.chosen(op, geom, dtype))
+            plan.worker = plan.backend.chosen(op, geom, dtype)
     if flipped:
         plan.run = _flipped(plan, op)
     return plan

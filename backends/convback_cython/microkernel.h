@@ -34,16 +34,26 @@
 #define LINE 64 /* bytes of a cache line */
 #define PREFETCHED 40 /* products that b is fetched ahead */
 #define ROLLED 7 /* most rows that roll, see rolling_body.h */
+#define STRIP_VECS 8 /* most vectors of a strip of these, as in planes.py */
 #define SLOTS (2 * VECTOR_BYTES / 4) /* most numbers in a row of a tile */
 #define STRIP (4 * TILE_ROWS)        /* most outputs of neighbouring tiles that are written together */
 #define STRIP_SUMS ((STRIP + VECTOR_BYTES) * SLOTS)
-#define PACKED_TAPS 64 /* up to so many are packed by transposition */
+#define PACKED_TAPS 256 /* up to so many are packed by transposition */
 #define PACKED_WEIGHTS (PACKED_TAPS * SLOTS)
 
 /* Where a part of a sum begins: an index into a, a number of steps in b. */
 typedef struct {
     ptrdiff_t a, b;
 } segment;
+
+/* How many vectors of a row are computed at once, of those that are left, so that registers hold them for K rows. */
+static inline int strip_vecs(int K, ptrdiff_t left)
+{
+    int vecs = K > 3 ? 2 : K > 1 ? 4 : STRIP_VECS;
+    while (vecs > 1 && vecs > left)
+        vecs /= 2;
+    return vecs;
+}
 
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLLED _Pragma("GCC unroll 16")

@@ -78,6 +78,23 @@ static void NAME(copy_padded)(const REAL *from, ptrdiff_t from_step, ptrdiff_t r
     }
 }
 
+/* Whether no number is infinite or NaN: times zero, these alone do not give zero. */
+static int NAME(are_finite)(const REAL *a, ptrdiff_t count)
+{
+    NAME(vector) zeros[4] = {{0}};
+    REAL total = 0;
+    ptrdiff_t i = 0;
+    for (; i <= count - 4 * LANES; i += 4 * LANES)
+        UNROLLED for (int v = 0; v < 4; v++)
+            zeros[v] += NAME(load)(a + i + v * LANES) * (REAL)0;
+    for (; i < count; i++)
+        total += a[i] * (REAL)0;
+    for (int v = 0; v < 4; v++)
+        for (int lane = 0; lane < LANES; lane++)
+            total += zeros[v][lane];
+    return total == 0;
+}
+
 /* A tile of sums, held in registers while they run:
 
        sums[i * sums_step + v * LANES + lane] += a_i * b_v     i < rows <= TILE_ROWS, v < vecs <= 2; add = 0: from zero

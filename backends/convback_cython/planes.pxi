@@ -5,6 +5,7 @@ rolls down its rows (rolling_body.h). No sum is split, so the result does not de
 """
 
 cdef extern from "microkernel.h":
+    int strip_vecs(int K, Py_ssize_t left) nogil
     void float_roll_rows(
         int K, int vecs, int columns, const float *source, Py_ssize_t in_step, const Py_ssize_t *at,
         const Py_ssize_t *points, const float *weights, Py_ssize_t rows, float *out, Py_ssize_t out_step,
@@ -94,24 +95,24 @@ cdef void roll_block(
 cdef void roll_phase(
     Planes plan, const Block *block, Py_ssize_t phase, const real *copy, const real *spread, real *out
 ) noexcept nogil:
-    """The outputs of one phase of the first two axes, in strips of a vector or two; the last overlaps, to be whole."""
+    """The outputs of one phase of the first two axes, in strips of some vectors; the last overlaps, to be whole."""
     cdef Strides strides = plan.window.strides()
     cdef const Py_ssize_t *step = &plan.blocks.step[0]
     cdef Py_ssize_t spacing = plan.phase_spacing[phase], lanes = VECTOR_BYTES // <Py_ssize_t> sizeof(real)
     cdef Py_ssize_t depth = min(block.size[0], plan.phase_count[2 * phase] - block.first[0])
     cdef Py_ssize_t height = min(block.size[1], plan.phase_count[2 * phase + 1] - block.first[1])
-    cdef Py_ssize_t width = block.size[2], outputs, q, residue, cell, vecs, wide
+    cdef Py_ssize_t width = block.size[2], rolled = plan.phase_rolled[phase], outputs, q, residue, cell, vecs, wide
     outputs = min(width * plan.columns, plan.out_row - block.first[2] * plan.columns)
-    vecs = 2 if outputs > lanes or plan.columns > 1 else 1
-    wide = vecs * lanes // plan.columns
     out += plan.phase_out[phase]
     for q in range(depth):
         for residue in range(min(spacing, height)):
             cell = 0
             while cell < width:
+                vecs = 2 if plan.columns > 1 else strip_vecs(rolled, (width - cell + lanes - 1) // lanes)
+                wide = vecs * lanes // plan.columns
                 cell = max(0, min(cell, width - wide))
                 roll_rows(
-                    plan.phase_rolled[phase], vecs, plan.columns,
+                    rolled, vecs, plan.columns,
                     copy + q * step[0] * strides.q + residue * step[1] * strides.r + cell,
                     spacing * step[1] * strides.r, &plan.point_at[0], &plan.column_point[phase * plan.columns],
                     spread + plan.phase_weight[phase], (height - residue + spacing - 1) // spacing,

@@ -21,6 +21,10 @@ from convback_cython.planning import Indices, Triple, Window, block, in_lines, i
 
 # Vectors that can be interleaved.
 INTERLEAVED = 2
+# Vectors of the longest strip; a row that is no longer than it is copied with room for whole vectors.
+STRIP_VECS = 8
+# Without taps that roll, rows are to fill so many vectors at least.
+WIDE_ROW = 4
 
 
 @dataclass(frozen=True)
@@ -64,11 +68,12 @@ class Planes:
         return threads * self.own * self.itemsize
 
 
-def suitable(op: str, geom: ConvGeometry) -> bool:
-    """Whether planes do better than lanes: one filter a channel, rows without gaps, and taps that roll."""
-    step = geom.stride[-1]
+def suitable(op: str, geom: ConvGeometry, vector: int) -> bool:
+    """Whether planes do better than lanes: one filter a channel, rows without gaps, and taps that roll or long rows."""
+    step, row = geom.stride[-1], (geom.y_shape if op == "y" else geom.x_shape)[-1]
     whole_rows = step == 1 or (op == "dx" and step <= INTERLEAVED)
-    return geom.groups == geom.C == geom.F and geom.rank > 1 and whole_rows and geom.kernel[-2] > 1
+    rolls = geom.rank > 1 and geom.kernel[-2] > 1
+    return geom.groups == geom.C == geom.F and whole_rows and (rolls or (step == 1 and row >= WIDE_ROW * vector))
 
 
 def passes(op: str, geom: ConvGeometry, itemsize: int, vector_bytes: int, most_rolled: int) -> list[Planes]:
@@ -103,10 +108,10 @@ def _planned(
     origin, reach = triple(o[0] for o in offsets), triple(o[-1] - o[0] + 1 for o in offsets)
     count = triple(max(axis.counts[0] for axis in phases) for phases in axes)
     step, cell = triple(phases[0].step for phases in axes), triple(phases[0].block for phases in axes)
-    vectors = (vector, 2 * vector) if len(columns) == 1 else (vector,)
+    longest = STRIP_VECS * vector if len(columns) == 1 else vector
 
     def size(count: Triple) -> Triple:
-        wide = (count[0], count[1], max(count[2], next((v for v in vectors if v >= count[2]), count[2])))
+        wide = (count[0], count[1], -(-count[2] // vector) * vector if count[2] < longest else count[2])
         return triple((n - 1) * s + r for n, s, r in zip(wide, step, reach, strict=True))
 
     blocks = block(1, count, reach, lambda count: math.prod(size(count)) * itemsize, own=True)

@@ -73,7 +73,7 @@ class Tiled:
         if op == "dw":
             return [reduction.reduction(geom, *vector, _kernels.tile_rows, self.lanes)], False
         passes: list[gather.Pass | planes.Planes] = []
-        if self.lanes and planes.suitable(op, geom):
+        if self.lanes and planes.suitable(op, geom, _kernels.vector_bytes // itemsize):
             passes += planes.passes(op, geom, *vector, _kernels.most_rolled)
         else:
             passes += gather.passes(op, geom, *vector, self.lanes)

@@ -24,6 +24,8 @@ cdef extern from "microkernel.h":
         Py_ssize_t sums_step, int add) nogil
     void float_put_strip(Py_ssize_t count, int vecs, const float *sums, float *out, const Py_ssize_t *to) nogil
     void double_put_strip(Py_ssize_t count, int vecs, const double *sums, double *out, const Py_ssize_t *to) nogil
+    int float_are_finite(const float *a, Py_ssize_t count) nogil
+    int double_are_finite(const double *a, Py_ssize_t count) nogil
     void float_zero_rows(float *to, Py_ssize_t to_step, Py_ssize_t rows, Py_ssize_t count) nogil
     void double_zero_rows(double *to, Py_ssize_t to_step, Py_ssize_t rows, Py_ssize_t count) nogil
     void float_copy_padded(
@@ -122,28 +124,19 @@ cdef inline void interleave(
 
 
 cdef bint all_finite(const real *a, Py_ssize_t count, int threads) noexcept nogil:
-    """Whether no number is infinite or NaN: times zero, these alone do not give zero."""
+    """Whether no number is infinite or NaN."""
     cdef Py_ssize_t block, blocks = (count + FINITE_BLOCK - 1) // FINITE_BLOCK
     cdef Py_ssize_t bad = 0
     for block in prange(blocks, num_threads=threads if blocks > 1 else 1, schedule="static"):
-        bad += not finite_block(a + block * FINITE_BLOCK, min(FINITE_BLOCK, count - block * FINITE_BLOCK))
+        bad += not are_finite(a + block * FINITE_BLOCK, min(FINITE_BLOCK, count - block * FINITE_BLOCK))
     return bad == 0
 
 
-cdef bint finite_block(const real *a, Py_ssize_t count) noexcept nogil:
-    cdef real[16] zeros
-    cdef Py_ssize_t i, lane
-    cdef real total = 0
-    for lane in range(16):
-        zeros[lane] = 0
-    for i in range(count // 16):
-        for lane in range(16):
-            zeros[lane] += a[16 * i + lane] * 0
-    for i in range(count // 16 * 16, count):
-        zeros[0] += a[i] * 0
-    for lane in range(16):
-        total += zeros[lane]
-    return total == 0
+cdef inline bint are_finite(const real *a, Py_ssize_t count) noexcept nogil:
+    if real is float:
+        return float_are_finite(a, count)
+    else:
+        return double_are_finite(a, count)
 
 
 def multiply_add(real[:, ::1] sums, Py_ssize_t steps, int threads):
