@@ -57,7 +57,10 @@ def test_rows_of_any_width_and_stride(backend, groups, width, stride):
 
 
 @pytest.mark.parametrize("width", [1, 2, 7, 15, 16, 17, 28, 31, 33, 40, 70])
-@pytest.mark.parametrize(("kernel", "dilation"), [((3, 3), 1), ((2, 4), (3, 1)), ((9, 2), 1), ((2, 2, 3), (1, 2, 2))])
+@pytest.mark.parametrize(
+    ("kernel", "dilation"),
+    [((3, 3), 1), ((2, 4), (3, 1)), ((9, 2), 1), ((2, 2, 3), (1, 2, 2)), ((5, 2), 1), ((1, 3), 2), ((7,), 1)],
+)
 @pytest.mark.parametrize("stride", [1, 2, 3])
 def test_depthwise_rows(width, kernel, dilation, stride):
     """Vectors along rows that they do not fill, and with a stride of 2 the two phases of a row, interleaved."""
@@ -73,6 +76,32 @@ def test_depthwise_rows(width, kernel, dilation, stride):
         for dtype in ("f4", "f8"):
             given = [a.astype(dtype) if isinstance(a, np.ndarray) else a for a in operands]
             np.testing.assert_array_equal(function(*given, **layer, backend="depthwise"), expected)
+
+
+@pytest.mark.parametrize(("backend", "groups"), [("gemm", 1), ("gemm", 2), ("grouped", 2), ("depthwise", 4)])
+@pytest.mark.parametrize("taps", [64, 65, 256, 257])
+def test_filters_of_many_taps(backend, groups, taps):
+    rng = np.random.default_rng(0)
+    w = rng.integers(-9, 10, (8, 4 // groups, taps)).astype("f4")
+    x = rng.integers(-9, 10, (2, 4, 300)).astype("f4")
+    dy = rng.integers(-9, 10, (2, 8, 309 - taps)).astype("f4")
+    for function, operands in ((convback.conv, (x, w)), (convback.dx, (dy, w, x.shape))):
+        found, expected = (function(*operands, padding=4, groups=groups, backend=b) for b in (backend, "einsum"))
+        np.testing.assert_array_equal(found, expected)
+
+
+@pytest.mark.parametrize(("backend", "groups"), [("gemm", 1), ("grouped", 2), ("depthwise", 4)])
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_weight_that_is_not_finite_is_seen_wherever_it_is(backend, groups, value):
+    """It would meet the zeros of the padding, and reach more results than have it as a term."""
+    rng = np.random.default_rng(0)
+    dy = rng.integers(-9, 10, (1, 8, 5, 6)).astype("f4")
+    layer = {"padding": 1, "groups": groups}
+    for place in range(8 * 4 // groups * 9):
+        w = rng.integers(1, 10, (8, 4 // groups, 3, 3)).astype("f4")
+        w.flat[place] = value
+        found, expected = (convback.dx(dy, w, (1, 4, 5, 6), **layer, backend=b) for b in (backend, "cython"))
+        np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("backend", TILED)

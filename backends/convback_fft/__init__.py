@@ -56,15 +56,17 @@ def info() -> dict[str, str]:
     return {"SciPy": str(scipy.__version__), "threads": str(get_num_threads())}
 
 
-@np.errstate(all="ignore")
 def y(x: Array, w: Array, geom: ConvGeometry, out: Array) -> None:
     spectra, images_of = Spectra(geom), grouped(x, geom)
     result = _Result(grouped(out, geom), partial(direct.y, x, w, geom, out))
-    for groups, blocks in spectra.blocks():
+
+    def work(groups: slice, blocks: list[slice]) -> None:
         W = spectra.forward(by_group(w, geom)[groups], spectra.at_w).conj()
         for images in blocks:
             X = spectra.forward(images_of[images, groups], spectra.at_x)
             result.put((images, groups), spectra.inverse(np.einsum("ngc...,gfc...->ngf...", X, W), spectra.at_y))
+
+    spectra.each(work)
     result.finish()
 
 
@@ -101,7 +103,8 @@ class _Result:
         self.out, self.again, self.finite = out, again, True
 
     def put(self, at: Any, part: Array) -> None:
-        self.finite &= bool(np.isfinite(part).all())
+        if not np.isfinite(part).all():
+            self.finite = False
         self.out[at] = part
 
     def finish(self) -> None:
@@ -110,53 +113,55 @@ class _Result:
 
 
 class _OfInput(_Result):
-    """dx, which takes w."""
+    """dx, which takes w. Of a block of groups it holds the spectra of w."""
 
     def __init__(self, dy: Array, w: Array, geom: ConvGeometry, out: Array) -> None:
         super().__init__(grouped(out, geom), partial(direct.dx, dy, w, geom, out))
         self.w = by_group(w, geom)
 
-    def begin(self, spectra: Spectra, groups: slice) -> None:
-        self.W = spectra.forward(self.w[groups], spectra.at_w)
+    def begin(self, spectra: Spectra, groups: slice) -> Array:
+        return spectra.forward(self.w[groups], spectra.at_w)
 
-    def take(self, spectra: Spectra, images: slice, groups: slice, D: Array) -> None:
-        product = np.einsum("ngf...,gfc...->ngc...", D, self.W)
+    def take(self, spectra: Spectra, W: Array, images: slice, groups: slice, D: Array) -> Array:
+        product = np.einsum("ngf...,gfc...->ngc...", D, W)
         self.put((images, groups), spectra.inverse(product, spectra.at_x))
+        return W
 
-    def end(self, spectra: Spectra, groups: slice) -> None:
+    def end(self, spectra: Spectra, W: Array, groups: slice) -> None:
         """Nothing is left to do."""
 
 
 class _OfWeights(_Result):
-    """dw, which takes x. The spectra of all images are summed before there is one transform back."""
+    """dw, which takes x. Of a block of groups it holds the sum over all images, which is transformed back once."""
 
     def __init__(self, dy: Array, x: Array, geom: ConvGeometry, out: Array) -> None:
         super().__init__(by_group(out, geom), partial(direct.dw, dy, x, geom, out))
         self.x = grouped(x, geom)
 
-    def begin(self, spectra: Spectra, groups: slice) -> None:
-        self.sum: Array | float = 0.0
+    def begin(self, spectra: Spectra, groups: slice) -> Array:
+        return np.zeros(())
 
-    def take(self, spectra: Spectra, images: slice, groups: slice, D: Array) -> None:
+    def take(self, spectra: Spectra, total: Array, images: slice, groups: slice, D: Array) -> Array:
         X = spectra.forward(self.x[images, groups], spectra.at_x)
-        self.sum = self.sum + np.einsum("ngc...,ngf...->gfc...", X, D.conj())
+        summed: Array = total.astype(D.dtype, copy=False) + np.einsum("ngc...,ngf...->gfc...", X, D.conj())
+        return summed
 
-    def end(self, spectra: Spectra, groups: slice) -> None:
-        self.put(groups, spectra.inverse(np.asarray(self.sum), spectra.at_w))
+    def end(self, spectra: Spectra, total: Array, groups: slice) -> None:
+        self.put(groups, spectra.inverse(total, spectra.at_w))
 
 
-@np.errstate(all="ignore")
 def _gradients(dy: Array, geom: ConvGeometry, results: Sequence[_OfInput | _OfWeights]) -> None:
     spectra, images_of = Spectra(geom), grouped(dy, geom)
-    for groups, blocks in spectra.blocks():
-        for result in results:
-            result.begin(spectra, groups)
+
+    def work(groups: slice, blocks: list[slice]) -> None:
+        held = [result.begin(spectra, groups) for result in results]
         for images in blocks:
             D = spectra.forward(images_of[images, groups], spectra.at_y)
-            for result in results:
-                result.take(spectra, images, groups, D)
-        for result in results:
-            result.end(spectra, groups)
+            held = [result.take(spectra, h, images, groups, D) for result, h in zip(results, held, strict=True)]
+        for result, h in zip(results, held, strict=True):
+            result.end(spectra, h, groups)
+
+    spectra.each(work)
     for result in results:
         result.finish()
 

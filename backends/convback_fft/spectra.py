@@ -6,7 +6,8 @@ The transforms are SciPy's, which are pocketfft.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from types import EllipsisType
 from typing import TypeAlias
 
@@ -41,6 +42,7 @@ class Spectra:
         least = (max(x + max(pair), y, extent) for x, pair, y, extent in each)
         self.sizes: Shape = tuple(fft.next_fast_len(n, real=True) for n in least)
         self.axes = tuple(range(-geom.rank, 0))
+        self.workers = 1  # threads of one transform
 
     @property
     def least_bytes(self) -> int:
@@ -55,16 +57,34 @@ class Spectra:
         for g in range(0, self.geom.groups, some):
             yield slice(g, g + some), [slice(n, n + many) for n in range(0, self.geom.N, many)]
 
+    def each(self, work: Callable[[slice, list[slice]], None]) -> None:
+        """Work on every block of groups; several at a time, as the threads of one transform gain little."""
+        blocks, threads = list(self.blocks()), get_num_threads()
+        at_a_time = min(threads, len(blocks))
+        self.workers = threads // at_a_time
+
+        def quietly(block: tuple[slice, list[slice]]) -> None:
+            with np.errstate(all="ignore"):
+                work(*block)
+
+        if at_a_time == 1:
+            for block in blocks:
+                quietly(block)
+        else:
+            with ThreadPoolExecutor(at_a_time) as pool:
+                for _ in pool.map(quietly, blocks):
+                    pass
+
     def forward(self, block: Array, at: Place) -> Array:
         """The spectrum of a block that is put there, among zeros."""
         padded = np.zeros((*block.shape[:3], *self.sizes), block.dtype)
         padded[at] = block
-        spectrum: Array = fft.rfftn(padded, axes=self.axes, workers=get_num_threads())
+        spectrum: Array = fft.rfftn(padded, axes=self.axes, workers=self.workers)
         return spectrum
 
     def inverse(self, spectrum: Array, at: Place) -> Array:
         """What has this spectrum, there."""
-        whole: Array = fft.irfftn(spectrum, self.sizes, self.axes, workers=get_num_threads(), overwrite_x=True)
+        whole: Array = fft.irfftn(spectrum, self.sizes, self.axes, workers=self.workers, overwrite_x=True)
         return whole[at]
 
     @property
