@@ -185,3 +185,14 @@ def test_blocks_meet_every_image_and_group_once_in_little_memory(monkeypatch, la
     assert (met == 1).all()
     fewest = -(-geom.N * geom.groups * spectra.least_bytes // most)
     assert sum(len(blocks) for _, blocks in spectra.blocks()) <= max(1, 4 * fewest)
+
+
+@pytest.mark.parametrize("spoilt", range(3))
+def test_backward_gives_what_is_not_finite_as_the_direct_kernels_do(spoilt):
+    operands = arrays(LAYERS["depthwise"], np.dtype("f4"))
+    operands[spoilt][(0, 0, *(extent // 2 for extent in operands[spoilt].shape[2:]))] = np.inf
+    fft_gives, expected = (convback.backward(*operands, padding=4, groups=5, backend=b) for b in ("fft", "cython"))
+    for op in ("dx", "dw"):
+        found, right = getattr(fft_gives, op), getattr(expected, op)
+        np.testing.assert_array_equal(np.isfinite(found), np.isfinite(right))
+        np.testing.assert_allclose(found, right, rtol=1e-4, atol=1e-4)

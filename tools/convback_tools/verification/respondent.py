@@ -144,10 +144,8 @@ class Respondent:
             held |= self._not_held(question)
             for need in SEVERAL:
                 if question.op in need and not any(self.refusal(replace(question, op=op)) for op in need):
-                    way, compute = (
-                        f"{', '.join(need)} at once: ",
-                        partial(ask_together, question, held, need, self.name),
-                    )
+                    way = f"{', '.join(need)} at once: "
+                    compute = partial(ask_together, question, held, need, self.name)
                     yield way, self._guarded(question, held, compute, way)
 
     def answer(self, question: Question, operands: tuple[Array, ...]) -> Array:
