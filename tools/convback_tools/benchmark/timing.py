@@ -11,6 +11,10 @@ from typing import TypeVar
 # A measurement repeats a call until it lasts this long: well above the resolution of the clock and a thread's wake-up.
 SHORTEST_MEASUREMENT = 2e-3
 
+# A call shorter than this is made once before it is measured: caches have rested, and a thread that is woken may take
+# two milliseconds to begin.
+LONG_CALL = 20e-3
+
 # Threads of BLAS and OpenMP keep a CPU busy for some 30 ms after their last work; the next contestant must not pay.
 REST = 0.05
 
@@ -41,14 +45,16 @@ def time_interleaved(
     order = random.Random(seed)
     times: dict[Name, list[float]] = {}
     repeats: dict[Name, int] = {}
+    warmed: dict[Name, bool] = {}
     for name, call in contestants.items():
-        once = _measure(call, 1)
-        # A call that is long enough is a measurement already; one that takes minutes is not made twice.
-        times[name] = [once] if once >= SHORTEST_MEASUREMENT else []
+        once = _measure(call, 1, warmed=False)
+        # A long call is a measurement already; one that takes minutes is not made twice.
+        times[name] = [once] if once >= LONG_CALL else []
         repeats[name] = 1 if times[name] else math.ceil(SHORTEST_MEASUREMENT / min(once, _measure(call, 1)))
+        warmed[name] = not times[name]
     while active := [name for name in contestants if _goes_on(times[name], repeats[name], budget, rounds)]:
         for name in order.sample(active, len(active)):
-            times[name].append(_measure(contestants[name], repeats[name]))
+            times[name].append(_measure(contestants[name], repeats[name], warmed[name]))
     return times
 
 
@@ -56,10 +62,10 @@ def _goes_on(measured: list[float], repeats: int, budget: float, rounds: int) ->
     return sum(measured) * repeats <= budget and len(measured) < rounds
 
 
-def _measure(call: Callable[[], object], repeats: int) -> float:
+def _measure(call: Callable[[], object], repeats: int, warmed: bool = True) -> float:
     sleep(REST)
-    if repeats > 1:
-        call()  # for the caches, which have rested as well
+    if warmed:
+        call()
     started = perf_counter()
     for _ in range(repeats):
         call()
