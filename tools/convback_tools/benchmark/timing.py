@@ -45,16 +45,15 @@ def time_interleaved(
     order = random.Random(seed)
     times: dict[Name, list[float]] = {}
     repeats: dict[Name, int] = {}
-    warmed: dict[Name, bool] = {}
     for name, call in contestants.items():
-        once = _measure(call, 1, warmed=False)
+        once = _measure(call, 1, warm=False)
         # A long call is a measurement already; one that takes minutes is not made twice.
         times[name] = [once] if once >= LONG_CALL else []
         repeats[name] = 1 if times[name] else math.ceil(SHORTEST_MEASUREMENT / min(once, _measure(call, 1)))
-        warmed[name] = not times[name]
     while active := [name for name in contestants if _goes_on(times[name], repeats[name], budget, rounds)]:
         for name in order.sample(active, len(active)):
-            times[name].append(_measure(contestants[name], repeats[name], warmed[name]))
+            warm = min(times[name], default=0.0) < LONG_CALL
+            times[name].append(_measure(contestants[name], repeats[name], warm))
     return times
 
 
@@ -62,9 +61,9 @@ def _goes_on(measured: list[float], repeats: int, budget: float, rounds: int) ->
     return sum(measured) * repeats <= budget and len(measured) < rounds
 
 
-def _measure(call: Callable[[], object], repeats: int, warmed: bool = True) -> float:
+def _measure(call: Callable[[], object], repeats: int, warm: bool = True) -> float:
     sleep(REST)
-    if warmed:
+    if warm:
         call()
     started = perf_counter()
     for _ in range(repeats):
