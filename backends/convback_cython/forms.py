@@ -2,8 +2,8 @@
 
 Both compute the same. Rows serve where channels or groups would not fill the vectors, and where little is summed: then
 tiles spend their time on transposing inputs or results. The costs below, in seconds, were fitted to what 1160 passes
-took on one core of an AMD Zen 3 with AVX2, in both dtypes. The form that they choose takes 3 % longer on average than
-the faster one; tiles alone took 32 % longer with groups, and 46 % without.
+took on one core of an AMD Zen 3 with AVX2, in both dtypes. The form that they choose takes 2 % longer on average than
+the faster one; tiles alone took 30 % longer with groups, and 50 % without.
 """
 
 from __future__ import annotations
@@ -13,26 +13,27 @@ import math
 from convback import ConvGeometry
 from convback_cython.planes import STRIP_VECS, rolled_rows
 
-ROWS_PASS = 2.4e-6
-ROWS_VECTOR = 1.7e-10  # a multiplication and addition of two vectors
-ROWS_CACHED = 256  # planes that are summed, whose rows and weights then take twice as long to come from the cache
+ROWS_PASS = 2.8e-6
+ROWS_VECTOR = 1.8e-10  # a multiplication and addition of two vectors
+ROWS_CACHED = 192  # planes that are summed, whose rows and weights then take twice as long to come from the cache
 ROWS_WAITING = 10  # sums in registers at least, so that none waits for the one before
-ROWS_INPUT = 2.2e-10  # a number that is copied
-ROWS_OUTPUT = 1.3e-9  # a vector of results
-ROWS_SPREAD = 1.1e-10  # a result that is not the neighbour of the one before
+ROWS_INPUT = 2.3e-10  # a number that is copied
+ROWS_OUTPUT = 1.5e-9  # a vector of results
+ROWS_SPREAD = 8e-11  # a result that is not the neighbour of the one before
 ROWS_PLANES = 1.5e-7  # one group of one image
 
-TILES_PASS = 8e-6
-GROUPS_VECTOR = 2.7e-10
-GROUPS_TRANSPOSED = 4.3e-9  # a vector of groups of inputs or results
-CHANNELS_VECTOR = 2e-10
-CHANNELS_OUTPUT = 5e-9  # a vector of channels of results
-CHANNELS_INPUT = 3e-10  # an input, where so many are summed that their channels become neighbours
+TILES_PASS = 7.7e-6
+GROUPS_VECTOR = 2.9e-10
+GROUPS_TRANSPOSED = 4.4e-9  # a vector of groups of inputs or results
+CHANNELS_VECTOR = 2.2e-10
+CHANNELS_SINGLE = 3.1e-10  # the same where a tile is one vector wide
+CHANNELS_OUTPUT = 4.7e-9  # a vector of channels of results
+CHANNELS_INPUT = 1.6e-10  # an input, where so many are summed that their channels become neighbours
 FEW_SUMMED = 8
 
 
 def rows_pay(op: str, geom: ConvGeometry, vector: int, lanes: bool) -> bool:
-    """Whether planes are the faster form with vectors of so many numbers, not groups (`lanes`) or channels across them."""
+    """Whether planes are faster with vectors of so many numbers; else groups (`lanes`) or channels lie across these."""
     if op == "y" and geom.stride[-1] > 1:  # a row is read without gaps
         return False
     channels, summed = channels_of(op, geom)
@@ -71,7 +72,8 @@ def across_channels(op: str, geom: ConvGeometry, vector: int) -> float:
     channels, summed = channels_of(op, geom)
     fill = -(-channels // vector) / channels
     copied = inputs * CHANNELS_INPUT if summed >= FEW_SUMMED else 0
-    return TILES_PASS + fill * (geom.macs * CHANNELS_VECTOR + outputs * CHANNELS_OUTPUT) + copied
+    product = CHANNELS_VECTOR if channels > vector else CHANNELS_SINGLE
+    return TILES_PASS + fill * (geom.macs * product + outputs * CHANNELS_OUTPUT) + copied
 
 
 def channels_of(op: str, geom: ConvGeometry) -> tuple[int, int]:

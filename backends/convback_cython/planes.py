@@ -91,7 +91,7 @@ def passes(op: str, geom: ConvGeometry, itemsize: int, vector_bytes: int) -> lis
     out = triple(geom.y_spatial if op == "y" else geom.x_spatial)
     cell = (1, 1, 1) if op == "y" else triple(geom.stride)
     depths, heights, widths = (
-        [axis_of(op, geom, a, cell[a], range(p, p + 1)) for p in phases(geom, a, cell[a], out[a])] for a in range(3)
+        [axis_of(op, geom, a, cell[a], p) for p in phases(geom, a, cell[a], out[a])] for a in range(3)
     )
     if not (depths and heights and widths):
         return []
@@ -120,7 +120,7 @@ class _Planner:
             self.summed, self.weight_summed, self.channels, self.weight_channel = F, C * kernel, C, kernel
         offsets = [sorted(set().union(*(axis.offsets for axis in phases))) for phases in axes]
         self.origin, self.reach = triple(o[0] for o in offsets), triple(o[-1] - o[0] + 1 for o in offsets)
-        self.count = triple(max(axis.counts[0] for axis in phases) for phases in axes)
+        self.count = triple(max(axis.count for axis in phases) for phases in axes)
         self.step, self.cell = triple(p[0].step for p in axes), triple(p[0].block for p in axes)
 
     def plan(self) -> Planes:
@@ -136,8 +136,8 @@ class _Planner:
         weights: list[int] = []
         for depth, height, together in product(self.depths, self.heights, self.columns):
             rolls.append(rolling(height))
-            outs.append((depth.phases[0] * out[1] + height.phases[0]) * out[2] + together[0].phases[0])
-            counts.append((depth.counts[0], height.counts[0], together[0].counts[0]))
+            outs.append((depth.phase * out[1] + height.phase) * out[2] + together[0].phase)
+            counts.append((depth.count, height.count, together[0].count))
             for width in together:
                 for turn in turns(len(height.offsets), rolls[-1][0]) if width.offsets else ():
                     taps.append(len(turn))
@@ -146,9 +146,7 @@ class _Planner:
                     for ci, m, l in product(range(self.summed), range(len(depth.offsets)), range(len(width.offsets))):
                         q, s = depth.offsets[m] - self.origin[0], width.offsets[l] - self.origin[2]
                         at.append(((q * size[1] + rows[-1]) * self.summed + ci) * size[2] + s)
-                        weights += [
-                            self.weight(ci, depth.taps[0][m], height.taps[0][k], width.taps[0][l]) for k in turn
-                        ]
+                        weights += [self.weight(ci, depth.taps[m], height.taps[k], width.taps[l]) for k in turn]
                     points.append(len(at))
                 columns.append(len(taps))
         return Planes(
