@@ -14,8 +14,9 @@ from collections.abc import Callable
 
 from convback import ConvGeometry
 from convback.contract import DType
+from convback_cython import forms
 
-# Below so many products the compiled methods keep to what is simple: one thread, and GEMM_FILL does not apply.
+# Below so many products the compiled methods keep to one thread.
 PARALLEL_MACS = 1_000_000
 
 VECTOR_BYTES = 64  # of AVX-512; shorter vectors slow all tiled methods alike
@@ -23,7 +24,6 @@ VECTOR_BYTES = 64  # of AVX-512; shorter vectors slow all tiled methods alike
 # Seconds. A call is that of the public function; it includes what the core spends.
 GEMM_CALL = 1.05e-5
 GEMM_VECTOR = 3.35e-10  # a multiplication and addition of two vectors, of which Zen 4 begins one a cycle
-GEMM_FILL = 0.4  # of its vectors, where y or dx has few channels, and neighbouring outputs fill them up
 GEMM_GATHER_BYTE = 8e-11  # of inputs, which are copied, and of outputs
 GEMM_REDUCTION_BYTE = 4.2e-11  # the same for dw
 GEMM_SLOT = 9e-10  # an element of w as y and dx pack it, with the zeros that fill up two vectors
@@ -34,10 +34,8 @@ LANES_VECTOR = 3.7e-10  # as GEMM_VECTOR
 LANES_TRANSPOSED = 2.6e-9  # a vector of groups of x or y, which lie far apart in memory
 LANES_WEIGHT = 1e-9
 
-PLANES_CALL = 8e-6
-PLANES_VECTOR = 4.6e-10  # as GEMM_VECTOR
-PLANES_BYTE = 4.8e-11  # of x and y
-PLANES_PLANE = 1.35e-7  # one channel of one image
+ROWS_CALL = 8e-6
+ROWS_FACTOR = 1.5  # of what forms.py says, whose constants are those of vectors half as long
 
 DIRECT_CALL = 9e-6
 DIRECT_RESULT_ROW = 1.5e-8
@@ -84,8 +82,10 @@ def by_cost(op: str, geom: ConvGeometry | None, dtype: DType, threads: int) -> l
 
 
 def gemm(op: str, geom: ConvGeometry, itemsize: int, threads: int) -> float:
-    """Channels of the result fill the vectors."""
+    """Channels of the result fill the vectors, or rows do."""
     width = VECTOR_BYTES // itemsize
+    if op != "dw" and forms.rows_pay(op, geom, width, lanes=False):
+        return rows(op, geom, itemsize, threads)
     weights, taps = math.prod(geom.w_shape), math.prod(geom.kernel)
     channels = (geom.C if op == "dx" else geom.F) // geom.groups
     fill = channels / rounded(channels, width)
@@ -93,21 +93,18 @@ def gemm(op: str, geom: ConvGeometry, itemsize: int, threads: int) -> float:
     if op == "dw":
         copied = (inputs * (taps > 1) + outputs) * itemsize * GEMM_REDUCTION_BYTE + weights * GEMM_WEIGHT
     else:
-        phases = 1
         if op == "dx":
             inputs, outputs = outputs, inputs
-            phases = math.prod(geom.stride)  # outputs that are sums of the same products
-        few = channels <= width // 2 and channels * phases <= 2 * width
-        if few and taps > 1 and geom.macs >= PARALLEL_MACS:
-            fill = max(fill, GEMM_FILL)
         slots = weights // channels * rounded(channels, 2 * width)
         copied = (inputs * (taps > 1) + outputs) * itemsize * GEMM_GATHER_BYTE + slots * GEMM_SLOT
     return GEMM_CALL + (geom.macs / width / fill * GEMM_VECTOR + copied) / threads
 
 
 def groupwise(op: str, geom: ConvGeometry, itemsize: int, threads: int) -> float:
-    """Groups fill the vectors."""
+    """Groups fill the vectors, or rows do."""
     width = VECTOR_BYTES // itemsize
+    if op != "dw" and forms.rows_pay(op, geom, width, lanes=True):
+        return rows(op, geom, itemsize, threads)
     vectors = rounded(geom.groups, width) / width / geom.groups  # for each group
     transposed = (touched(geom) + math.prod(geom.y_shape)) * vectors
     packed = math.prod(geom.w_shape) * vectors * width
@@ -115,18 +112,9 @@ def groupwise(op: str, geom: ConvGeometry, itemsize: int, threads: int) -> float
     return LANES_CALL + work / threads
 
 
-def depthwise(op: str, geom: ConvGeometry, itemsize: int, threads: int) -> float:
-    """Rows fill the vectors where they are read without a step, and as many filters as channels; else groups do."""
-    longest = {"y": 1, "dx": 2, "dw": 0}[op]  # step; two phases of dx share a pass
-    if geom.stride[-1] > longest or geom.C != geom.F or geom.rank == 1 or geom.kernel[-2] == 1:
-        return groupwise(op, geom, itemsize, threads)
-    inputs, outputs = math.prod(geom.x_shape), math.prod(geom.y_shape)
-    row = (geom.y_spatial if op == "y" else geom.x_spatial)[-1]
-    width = VECTOR_BYTES // itemsize
-    taps = math.prod(geom.kernel) / (math.prod(geom.stride) if op == "dx" else 1)
-    vectors = (outputs if op == "y" else inputs) * rounded(row, width) / row / width * taps
-    copied = (inputs + outputs) * itemsize * PLANES_BYTE
-    return PLANES_CALL + (vectors * PLANES_VECTOR + copied + geom.N * geom.C * PLANES_PLANE) / threads
+def rows(op: str, geom: ConvGeometry, itemsize: int, threads: int) -> float:
+    """Vectors lie along the rows of y or dx."""
+    return ROWS_CALL + ROWS_FACTOR * forms.rows(op, geom, VECTOR_BYTES // itemsize) / threads
 
 
 def direct(op: str, geom: ConvGeometry, itemsize: int, threads: int) -> float:
@@ -189,6 +177,6 @@ def touched(geom: ConvGeometry) -> int:
 
 # Where nothing can be predicted, the first of these that can be loaded; `naive` is what then remains.
 MODELS: dict[str, Callable[[str, ConvGeometry, int, int], float]] = {
-    "cython": direct, "gemm": gemm, "grouped": groupwise, "depthwise": depthwise, "winograd": winograd,
+    "cython": direct, "depthwise": groupwise, "grouped": groupwise, "gemm": gemm, "winograd": winograd,
     "fft": fft, "einsum": einsum, "naive": naive,
 }  # fmt: skip

@@ -34,10 +34,10 @@ FEW_SUMMED = 8
 
 def rows_pay(op: str, geom: ConvGeometry, vector: int, lanes: bool) -> bool:
     """Whether planes are faster with vectors of so many numbers; else groups (`lanes`) or channels lie across these."""
-    if op == "y" and geom.stride[-1] > 1:  # a row is read without gaps
-        return False
     channels, summed = channels_of(op, geom)
     rolls = geom.rank > 1 and geom.kernel[-2] > 1
+    if op == "y" and geom.stride[-1] > 1:  # a row is read without gaps
+        return False
     if not rolls and not lanes and channels > vector and summed > 2 * FEW_SUMMED:  # each product fetches its input
         return False
     return rows(op, geom, vector) < (across_groups if lanes else across_channels)(op, geom, vector)
@@ -54,10 +54,20 @@ def rows(op: str, geom: ConvGeometry, vector: int) -> float:
     sums = held * min(-(-width // vector), 3 if rolled > 3 else 4 if rolled > 1 else STRIP_VECS)
     fill = -(-width // vector) * vector / width
     planes = channels_of(op, geom)[1] * math.prod(geom.kernel[:-2])
-    products = geom.macs / vector * fill * ROWS_VECTOR * max(1, ROWS_WAITING / sums) * (1 + planes / ROWS_CACHED)
+    products = geom.macs * part_inside(geom) / vector * fill * ROWS_VECTOR
+    products *= max(1, ROWS_WAITING / sums) * (1 + planes / ROWS_CACHED)
     spread = outputs if step[-1] > 1 and not geom.groups == geom.C == geom.F else 0
     written = outputs / vector * fill * ROWS_OUTPUT + spread * ROWS_SPREAD
     return ROWS_PASS + products + inputs * ROWS_INPUT + written + geom.N * geom.groups * ROWS_PLANES
+
+
+def part_inside(geom: ConvGeometry) -> float:
+    """The part of the products that is left where rows of padding are left out."""
+    if geom.rank == 1:
+        return 1
+    stride, x, y, taps = geom.stride[-2], geom.x_spatial[-2], geom.y_spatial[-2], geom.kernel[-2]
+    offsets = (tap * geom.dilation[-2] - geom.padding[-2][0] for tap in range(taps))
+    return sum(max(0, min(y, (x - 1 - o) // stride + 1) - max(0, -(o // stride))) for o in offsets) / (y * taps)
 
 
 def across_groups(op: str, geom: ConvGeometry, vector: int) -> float:
