@@ -12,9 +12,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from convback_cython import forms
+
 from convback import ConvGeometry
 from convback.contract import DType
-from convback_cython import forms
 
 # Below so many products the compiled methods keep to one thread.
 PARALLEL_MACS = 1_000_000
