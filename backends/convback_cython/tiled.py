@@ -4,8 +4,8 @@ A tile is a block of sums held in vector registers (microkernel_body.h). What li
 apart. In `gemm` it is the channels of a result, as in a product of matrices one of which, the windows of the input, is
 never stored: implicit GEMM. In `grouped` and `depthwise` it is the groups, a vector of which is computed at once.
 
-`gather.py` plans y and dx, and `reduction.py` dw. `planes.py` plans y and dx with vectors along the rows, where `forms.py`
-says that this is faster.
+`gather.py` plans y and dx, and `reduction.py` dw. `planes.py` plans y and dx with vectors along the rows, where
+`forms.py` says that this is faster.
 """
 
 from __future__ import annotations
