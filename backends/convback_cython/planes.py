@@ -122,6 +122,12 @@ class _Planner:
         self.origin, self.reach = triple(o[0] for o in offsets), triple(o[-1] - o[0] + 1 for o in offsets)
         self.count = triple(max(axis.count for axis in phases) for phases in axes)
         self.step, self.cell = triple(p[0].step for p in axes), triple(p[0].block for p in axes)
+        self.taps: list[int] = []  # of each turn, and so on as in `Planes`
+        self.rows: list[int] = []
+        self.weights_from: list[int] = []
+        self.points = [0]
+        self.at: list[int] = []
+        self.weights: list[int] = []
 
     def plan(self) -> Planes:
         geom, out, cell = self.geom, self.out, self.cell
@@ -131,35 +137,39 @@ class _Planner:
             extent=self.source, size=size, channels=geom.groups * self.summed, groups=geom.groups, depth=self.summed,
             lanes=1, units=self.summed, copied=True,
         )  # fmt: skip
-        rolls: list[tuple[int, int]] = []
-        outs, counts, columns, points, taps, rows, weights_from, at = [], [], [0], [0], [], [], [], []
-        weights: list[int] = []
+        rolled, spacing, outs, counts, columns = [], [], [], [], [0]
         for depth, height, together in product(self.depths, self.heights, self.columns):
-            rolls.append(rolling(height))
+            rows, apart = rolling(height)
+            rolled.append(rows)
+            spacing.append(apart)
             outs.append((depth.phase * out[1] + height.phase) * out[2] + together[0].phase)
             counts.append((depth.count, height.count, together[0].count))
             for width in together:
-                for turn in turns(len(height.offsets), rolls[-1][0]) if width.offsets else ():
-                    taps.append(len(turn))
-                    rows.append(height.offsets[turn[0]] - self.origin[1])
-                    weights_from.append(len(weights))
-                    for ci, m, l in product(range(self.summed), range(len(depth.offsets)), range(len(width.offsets))):
-                        q, s = depth.offsets[m] - self.origin[0], width.offsets[l] - self.origin[2]
-                        at.append(((q * size[1] + rows[-1]) * self.summed + ci) * size[2] + s)
-                        weights += [self.weight(ci, depth.taps[m], height.taps[k], width.taps[l]) for k in turn]
-                    points.append(len(at))
-                columns.append(len(taps))
+                for first in range(0, len(height.offsets), rows):
+                    self.add_turn(depth, height, width, range(first, min(first + rows, len(height.offsets))), size)
+                columns.append(len(self.taps))
         return Planes(
             window=window, N=geom.N, groups=geom.groups, channels=self.channels, weight_channel=self.weight_channel,
             weight_group=self.summed * self.channels * math.prod(geom.kernel), weights=math.prod(geom.w_shape),
             macs=geom.macs, columns=len(self.columns[0]), block=blocks, count=self.count, step=self.step,
             origin=self.origin, out=out, out_step=(cell[0] * out[1] * out[2], cell[1] * out[2], cell[2]),
-            phase_rolled=indices([rolled for rolled, _ in rolls]), phase_spacing=indices([apart for _, apart in rolls]),
-            phase_out=indices(outs), phase_count=indices(counts).ravel(), column_turn=indices(columns),
-            turn_point=indices(points), turn_taps=indices(taps), turn_row=indices(rows),
-            turn_weight=indices(weights_from), point_at=indices(at), point_weight=indices(weights),
-            itemsize=self.itemsize,
+            phase_rolled=indices(rolled), phase_spacing=indices(spacing), phase_out=indices(outs),
+            phase_count=indices(counts).ravel(), column_turn=indices(columns), turn_point=indices(self.points),
+            turn_taps=indices(self.taps), turn_row=indices(self.rows), turn_weight=indices(self.weights_from),
+            point_at=indices(self.at), point_weight=indices(self.weights), itemsize=self.itemsize,
         )  # fmt: skip
+
+    def add_turn(self, depth: Axis, height: Axis, width: Axis, turn: range, size: Triple) -> None:
+        """Taps of the second axis that roll together, and their points in a window of that size."""
+        row = height.offsets[turn[0]] - self.origin[1]
+        self.taps.append(len(turn))
+        self.rows.append(row)
+        self.weights_from.append(len(self.weights))
+        for ci, m, l in product(range(self.summed), range(len(depth.offsets)), range(len(width.offsets))):
+            q, s = depth.offsets[m] - self.origin[0], width.offsets[l] - self.origin[2]
+            self.at.append(((q * size[1] + row) * self.summed + ci) * size[2] + s)
+            self.weights += [self.weight(ci, depth.taps[m], height.taps[k], width.taps[l]) for k in turn]
+        self.points.append(len(self.at))
 
     def weight(self, ci: int, m: int, k: int, l: int) -> int:
         """The place of a tap in the weights of one channel of the result."""
@@ -196,8 +206,3 @@ def rolling(height: Axis) -> tuple[int, int]:
 def rolled_rows(taps: int) -> int:
     """How many rows roll, so that as few turns as can be take all taps; and of these the fewest."""
     return min(range(1, MOST_ROLLED + 1), key=lambda rows: (-(-taps // rows), rows))
-
-
-def turns(taps: int, rows: int) -> list[range]:
-    """Taps that roll together: as many as there are rows, the last perhaps fewer."""
-    return [range(first, min(first + rows, taps)) for first in range(0, taps, rows)]
