@@ -12,8 +12,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from convback_cython import forms
-
 from convback import ConvGeometry
 from convback.contract import DType
 
@@ -35,8 +33,14 @@ LANES_VECTOR = 3.7e-10  # as GEMM_VECTOR
 LANES_TRANSPOSED = 2.6e-9  # a vector of groups of x or y, which lie far apart in memory
 LANES_WEIGHT = 1e-9
 
-ROWS_CALL = 8e-6
-ROWS_FACTOR = 1.5  # of what forms.py says, whose constants are those of vectors half as long
+# One and a half times what was fitted on a Zen 3 with AVX2, whose vectors are half as long.
+ROWS_CALL = 1e-5
+ROWS_VECTOR = 2.7e-10  # as GEMM_VECTOR
+ROWS_SUMS = 10  # in registers at least, so that none waits for the one before
+ROWS_CACHED = 192  # planes that are summed, which then take twice as long to come from the cache
+ROWS_INPUT = 3.4e-10
+ROWS_OUTPUT = 2.2e-9  # a vector of results
+ROWS_PLANE = 2.2e-7  # one group of one image
 
 DIRECT_CALL = 9e-6
 DIRECT_RESULT_ROW = 1.5e-8
@@ -85,8 +89,6 @@ def by_cost(op: str, geom: ConvGeometry | None, dtype: DType, threads: int) -> l
 def gemm(op: str, geom: ConvGeometry, itemsize: int, threads: int) -> float:
     """Channels of the result fill the vectors, or rows do."""
     width = VECTOR_BYTES // itemsize
-    if op != "dw" and forms.rows_pay(op, geom, width, lanes=False):
-        return rows(op, geom, itemsize, threads)
     weights, taps = math.prod(geom.w_shape), math.prod(geom.kernel)
     channels = (geom.C if op == "dx" else geom.F) // geom.groups
     fill = channels / rounded(channels, width)
@@ -98,24 +100,40 @@ def gemm(op: str, geom: ConvGeometry, itemsize: int, threads: int) -> float:
             inputs, outputs = outputs, inputs
         slots = weights // channels * rounded(channels, 2 * width)
         copied = (inputs * (taps > 1) + outputs) * itemsize * GEMM_GATHER_BYTE + slots * GEMM_SLOT
-    return GEMM_CALL + (geom.macs / width / fill * GEMM_VECTOR + copied) / threads
+    tiles = GEMM_CALL + (geom.macs / width / fill * GEMM_VECTOR + copied) / threads
+    return min(tiles, rows(op, geom, itemsize, threads))
 
 
 def groupwise(op: str, geom: ConvGeometry, itemsize: int, threads: int) -> float:
     """Groups fill the vectors, or rows do."""
     width = VECTOR_BYTES // itemsize
-    if op != "dw" and forms.rows_pay(op, geom, width, lanes=True):
-        return rows(op, geom, itemsize, threads)
     vectors = rounded(geom.groups, width) / width / geom.groups  # for each group
     transposed = (touched(geom) + math.prod(geom.y_shape)) * vectors
     packed = math.prod(geom.w_shape) * vectors * width
     work = geom.macs * vectors * LANES_VECTOR + transposed * LANES_TRANSPOSED + packed * LANES_WEIGHT
-    return LANES_CALL + work / threads
+    return min(LANES_CALL + work / threads, rows(op, geom, itemsize, threads))
 
 
 def rows(op: str, geom: ConvGeometry, itemsize: int, threads: int) -> float:
-    """Vectors lie along the rows of y or dx."""
-    return ROWS_CALL + ROWS_FACTOR * forms.rows(op, geom, VECTOR_BYTES // itemsize) / threads
+    """Vectors lie along the rows of y or dx, where these have no gaps."""
+    if op == "dw" or (op == "y" and geom.stride[-1] > 1):
+        return math.inf
+    width, inputs, outputs = VECTOR_BYTES // itemsize, math.prod(geom.x_shape), math.prod(geom.y_shape)
+    summed, row, stride = geom.C // geom.groups, geom.y_spatial[-1], (1,) * geom.rank
+    if op == "dx":
+        inputs, outputs, summed, stride = outputs, inputs, geom.F // geom.groups, geom.stride
+        row = -(-geom.x_spatial[-1] // stride[-1])
+    vectors, taps, inside = -(-row // width), 1.0, 1.0
+    if geom.rank > 1:
+        taps = min(4, geom.kernel[-2] / stride[-2])
+        inside -= sum(geom.padding[-2]) / (
+            4 * geom.y_spatial[-2] + sum(geom.padding[-2])
+        )  # rows of padding are left out
+    waiting = max(1, ROWS_SUMS / taps / min(vectors, 4 if taps > 1 else 8))
+    cached = 1 + summed * math.prod(geom.kernel[:-2]) / ROWS_CACHED
+    products = geom.macs * inside * vectors / row * ROWS_VECTOR * waiting * cached
+    touched = inputs * ROWS_INPUT + outputs * vectors / row * ROWS_OUTPUT
+    return ROWS_CALL + (products + touched + geom.N * geom.groups * ROWS_PLANE) / threads
 
 
 def direct(op: str, geom: ConvGeometry, itemsize: int, threads: int) -> float:
