@@ -65,9 +65,9 @@ WINOGRAD_TILE = 6.9e-8  # a vector of channels of a tile of y or x, to the point
 WINOGRAD_REDUCTION_TILE = 1.8e-7  # the same for dw
 WINOGRAD_WEIGHT = 8e-8  # a vector of channels of the nine taps of w or dw
 
-# Such that the faster of `fft` and `depthwise` or `gemm` is chosen, within 5 %, in 37 of 39 problems with kernels of 9
-# to 201 taps an axis, measured on one thread of the same machine. The others, rows of float64 with 201 taps, cost 12
-# and 17 % more.
+# Such that the faster of `fft` and `depthwise` or `gemm` is chosen, within 5 %, in 38 of 39 problems with kernels of 9
+# to 201 taps an axis, measured on one thread of the same machine. The other, rows of float64 with 201 taps, costs 6 %
+# more.
 FFT_CALL = 1.5e-4
 FFT_NUMBER = 6e-11  # a byte of a plane of x, y or w, for each doubling of the plane, to its spectrum or back
 FFT_PRODUCT = 2.5e-10  # a byte of a plane of spectra that are multiplied, on one thread
