@@ -110,13 +110,29 @@ def test_the_unchanged_backend_survives_in_its_place(tmp_path):
 @pytest.mark.parametrize("line", WRONG)
 def test_wrong_kernels_are_killed(everything, line):
     (mutant,) = (mutant for mutant in everything if (mutant.backend, mutant.changed.strip()) == ("naive", line))
-    row = results.judge(mutant, [], with_tests=False)
+    row = results.judge(mutant, {}, with_tests=False)
     assert row.verify == "wrong", row
 
 
 def test_what_does_not_compile_is_no_mutant():
     broken = operators.Mutant("naive", "__init__.py", 1, 1, "omit", "", "(")
-    assert results.judge(broken, [], with_tests=False).verify == "does not compile"
+    assert results.judge(broken, {}, with_tests=False).verify == "does not compile"
+
+
+@pytest.mark.parametrize(
+    ("file", "fate"), [("kernels.pyx", "same program"), ("direct.pxi", "same program"), ("a.py", "wrong")]
+)
+def test_what_compiles_to_the_same_program_is_no_mutant(monkeypatch, file, fate):
+    """Of Python there is no program to compare: the compiled part is that of the unchanged backend."""
+
+    class Made:
+        def verdict(self, judge):
+            return "wrong"
+
+    monkeypatch.setattr(trial, "overlay", lambda *_: Made())
+    monkeypatch.setattr(trial, "binaries", lambda made: {"kernels.so": b"same"})
+    mutant = operators.Mutant("cython", file, 1, 1, "omit", "a", "b")
+    assert results.judge(mutant, {"kernels.so": b"same"}, with_tests=False).verify == fate
 
 
 def test_the_score_counts_what_can_be_killed():

@@ -62,7 +62,7 @@ def main(
     sys.exit(results.score(rows) < results.NEEDED)
 
 
-def original(backend: str, with_tests: bool) -> list[bytes]:
+def original(backend: str, with_tests: bool) -> dict[str, bytes]:
     """Make sure that the unchanged backend passes in a mutant's place; what the compiler makes of it."""
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
         made = trial.overlay(backend, Path(folder))

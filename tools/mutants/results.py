@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,17 +44,17 @@ class Row:
     seconds: float = 0.0
 
 
-def judge(mutant: Mutant, original: Sequence[bytes], with_tests: bool) -> Row:
+def judge(mutant: Mutant, original: Mapping[str, bytes], with_tests: bool) -> Row:
     """Build a mutant and have it judged; `original` is what the compiler makes of the unchanged backend."""
     started = time.perf_counter()
     verify, tests = "", ""
     with tempfile.TemporaryDirectory(prefix="mutant-") as folder:
         try:
-            made = trial.overlay(mutant.backend, Path(folder), mutant)
+            made = trial.overlay(mutant.backend, Path(folder), mutant, original)
         except NoMutant:
             verify = DROPPED[0]
         else:
-            same = mutant.file.endswith(".pyx") and trial.binaries(made) == original
+            same = not mutant.file.endswith(".py") and trial.binaries(made) == original
             verify = DROPPED[1] if same else made.verdict("verify")
             if with_tests and verify == "survived":
                 tests = made.verdict("tests")

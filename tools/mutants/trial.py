@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -75,8 +76,10 @@ class Overlay:
         return finished.stdout.strip() == str(self.package / "__init__.py")
 
 
-def overlay(backend: str, folder: Path, mutant: Mutant | None = None) -> Overlay:
-    """A copy of a backend with a mutant's change, compiled if need be.
+def overlay(
+    backend: str, folder: Path, mutant: Mutant | None = None, compiled: Mapping[str, bytes] | None = None
+) -> Overlay:
+    """A copy of a backend with a mutant's change, compiled if need be: where only Python changed, `compiled` is taken.
 
     Raises
     ------
@@ -92,14 +95,18 @@ def overlay(backend: str, folder: Path, mutant: Mutant | None = None) -> Overlay
         path.write_text("".join(lines), encoding="utf-8")
         if path.suffix == ".py":
             _check(path)
+            for name, content in (compiled or {}).items():
+                (made.package / name).write_bytes(content)
+            if compiled is not None:
+                return made
     for path in made.package.glob("*_base.pyx"):  # of the variants for instruction sets the one that runs anywhere
         _compile(path)
     return made
 
 
-def binaries(made: Overlay) -> list[bytes]:
+def binaries(made: Overlay) -> dict[str, bytes]:
     """What the compiler made: the same for two sources means that no test can tell them apart."""
-    return [path.read_bytes() for path in sorted(made.package.glob("*.so"))]
+    return {path.name: path.read_bytes() for path in made.package.glob("*.so")}
 
 
 def _check(path: Path) -> None:
