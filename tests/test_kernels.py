@@ -11,6 +11,9 @@ from convback_tools import suites
 
 import convback
 
+tiled = pytest.importorskip("convback_cython.tiled", exc_type=ImportError)
+from convback_cython import forms  # noqa: E402
+
 TILED = ("gemm", "grouped", "depthwise", "winograd")
 ISAS = ("avx512", "avx2", "base")
 
@@ -76,6 +79,43 @@ def test_depthwise_rows(width, kernel, dilation, stride):
         for dtype in ("f4", "f8"):
             given = [a.astype(dtype) if isinstance(a, np.ndarray) else a for a in operands]
             np.testing.assert_array_equal(function(*given, **layer, backend="depthwise"), expected)
+
+
+@pytest.mark.parametrize("width", [1, 17, 40])
+@pytest.mark.parametrize(("channels", "filters", "groups"), [(3, 5, 1), (6, 4, 2), (4, 8, 4)])
+@pytest.mark.parametrize(
+    ("kernel", "dilation"),
+    [((3, 3), 1), ((4, 2), (2, 1)), ((7, 3), 1), ((13, 1), 1), ((2, 5, 3), (1, 2, 1)), ((1, 3), 2), ((5,), 1)],
+)
+@pytest.mark.parametrize("stride", [1, 2, 5, (1, 3, 1)])
+@pytest.mark.parametrize("rows", [True, False])
+def test_both_forms_of_y_and_dx(monkeypatch, rows, stride, kernel, dilation, channels, filters, groups, width):
+    """Vectors along the rows, and across channels or groups, whichever would be chosen; in turns of taps and tails."""
+    monkeypatch.setattr(forms, "rows_pay", lambda op, geom, *_: rows and (op == "dx" or geom.stride[-1] == 1))
+    rng = np.random.default_rng(0)
+    if isinstance(stride, tuple):  # a stride from row to row alone: y has rows without gaps
+        stride = stride[-len(kernel) :]
+    layer = {"stride": stride, "padding": 6, "dilation": dilation, "groups": groups}
+    x = rng.integers(-9, 10, (2, channels, *(3, 9, width)[-len(kernel) :])).astype("f8")
+    w = rng.integers(-9, 10, (filters, channels // groups, *kernel)).astype("f8")
+    geom = convback.ConvGeometry(x.shape, w.shape, **layer)
+    dy = rng.integers(-9, 10, geom.y_shape).astype("f8")
+    for op, function, operands in (("y", convback.conv, (x, w)), ("dx", convback.dx, (dy, w, x.shape))):
+        expected = function(*operands, **layer, backend="einsum")
+        for dtype in ("f4", "f8"):
+            a, b = (a.astype(dtype) for a in operands[:2])
+            for lanes in (False, True):
+                result = np.full(expected.shape, np.nan, dtype)
+                tiled.Tiled(lanes, lambda op, geom: None).plan(op, geom, result.dtype)(a, b, result)
+                np.testing.assert_array_equal(result, expected)
+
+
+def test_a_row_of_padding_is_left_out():
+    """Half of a tall kernel reads padding; these products are not made, and what rows cost is reckoned without them."""
+    inside = convback.ConvGeometry((1, 1, 62, 8), (1, 1, 31, 1))
+    outside = convback.ConvGeometry((1, 1, 32, 8), (1, 1, 31, 1), padding=((15, 15), (0, 0)))
+    assert forms.part_inside(inside) == 1
+    assert forms.part_inside(outside) == sum(min(32, 32 - abs(15 - tap)) for tap in range(31)) / (32 * 31)
 
 
 @pytest.mark.parametrize(("backend", "groups"), [("gemm", 1), ("gemm", 2), ("grouped", 2), ("depthwise", 4)])

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from convback import ConvGeometry
 from convback.contract import DType
 
-# Below so many products the compiled methods keep to what is simple: one thread, and GEMM_FILL does not apply.
+# Below so many products the compiled methods keep to one thread.
 PARALLEL_MACS = 1_000_000
 
 VECTOR_BYTES = 64  # of AVX-512; shorter vectors slow all tiled methods alike
@@ -23,7 +23,6 @@ VECTOR_BYTES = 64  # of AVX-512; shorter vectors slow all tiled methods alike
 # Seconds. A call is that of the public function; it includes what the core spends.
 GEMM_CALL = 1.05e-5
 GEMM_VECTOR = 3.35e-10  # a multiplication and addition of two vectors, of which Zen 4 begins one a cycle
-GEMM_FILL = 0.4  # of its vectors, where y or dx has few channels, and neighbouring outputs fill them up
 GEMM_GATHER_BYTE = 8e-11  # of inputs, which are copied, and of outputs
 GEMM_REDUCTION_BYTE = 4.2e-11  # the same for dw
 GEMM_SLOT = 9e-10  # an element of w as y and dx pack it, with the zeros that fill up two vectors
@@ -34,10 +33,14 @@ LANES_VECTOR = 3.7e-10  # as GEMM_VECTOR
 LANES_TRANSPOSED = 2.6e-9  # a vector of groups of x or y, which lie far apart in memory
 LANES_WEIGHT = 1e-9
 
-PLANES_CALL = 8e-6
-PLANES_VECTOR = 4.6e-10  # as GEMM_VECTOR
-PLANES_BYTE = 4.8e-11  # of x and y
-PLANES_PLANE = 1.35e-7  # one channel of one image
+# One and a half times what was fitted on a Zen 3 with AVX2, whose vectors are half as long.
+ROWS_CALL = 1e-5
+ROWS_VECTOR = 2.7e-10  # as GEMM_VECTOR
+ROWS_SUMS = 10  # in registers at least, so that none waits for the one before
+ROWS_CACHED = 192  # planes that are summed, which then take twice as long to come from the cache
+ROWS_INPUT = 3.4e-10
+ROWS_OUTPUT = 2.2e-9  # a vector of results
+ROWS_PLANE = 2.2e-7  # one group of one image
 
 DIRECT_CALL = 9e-6
 DIRECT_RESULT_ROW = 1.5e-8
@@ -62,9 +65,9 @@ WINOGRAD_TILE = 6.9e-8  # a vector of channels of a tile of y or x, to the point
 WINOGRAD_REDUCTION_TILE = 1.8e-7  # the same for dw
 WINOGRAD_WEIGHT = 8e-8  # a vector of channels of the nine taps of w or dw
 
-# Such that the faster of `fft` and `depthwise` or `gemm` is chosen, within 5 %, in 37 of 39 problems with kernels of 9
-# to 201 taps an axis, measured on one thread of the same machine. The others, rows of float64 with 201 taps, cost 12
-# and 17 % more.
+# Such that the faster of `fft` and `depthwise` or `gemm` is chosen, within 5 %, in 38 of 39 problems with kernels of 9
+# to 201 taps an axis, measured on one thread of the same machine. The other, rows of float64 with 201 taps, costs 6 %
+# more.
 FFT_CALL = 1.5e-4
 FFT_NUMBER = 6e-11  # a byte of a plane of x, y or w, for each doubling of the plane, to its spectrum or back
 FFT_PRODUCT = 2.5e-10  # a byte of a plane of spectra that are multiplied, on one thread
@@ -84,7 +87,7 @@ def by_cost(op: str, geom: ConvGeometry | None, dtype: DType, threads: int) -> l
 
 
 def gemm(op: str, geom: ConvGeometry, itemsize: int, threads: int) -> float:
-    """Channels of the result fill the vectors."""
+    """Channels of the result fill the vectors, or rows do."""
     width = VECTOR_BYTES // itemsize
     weights, taps = math.prod(geom.w_shape), math.prod(geom.kernel)
     channels = (geom.C if op == "dx" else geom.F) // geom.groups
@@ -93,40 +96,44 @@ def gemm(op: str, geom: ConvGeometry, itemsize: int, threads: int) -> float:
     if op == "dw":
         copied = (inputs * (taps > 1) + outputs) * itemsize * GEMM_REDUCTION_BYTE + weights * GEMM_WEIGHT
     else:
-        phases = 1
         if op == "dx":
             inputs, outputs = outputs, inputs
-            phases = math.prod(geom.stride)  # outputs that are sums of the same products
-        few = channels <= width // 2 and channels * phases <= 2 * width
-        if few and taps > 1 and geom.macs >= PARALLEL_MACS:
-            fill = max(fill, GEMM_FILL)
         slots = weights // channels * rounded(channels, 2 * width)
         copied = (inputs * (taps > 1) + outputs) * itemsize * GEMM_GATHER_BYTE + slots * GEMM_SLOT
-    return GEMM_CALL + (geom.macs / width / fill * GEMM_VECTOR + copied) / threads
+    tiles = GEMM_CALL + (geom.macs / width / fill * GEMM_VECTOR + copied) / threads
+    return min(tiles, rows(op, geom, itemsize, threads))
 
 
 def groupwise(op: str, geom: ConvGeometry, itemsize: int, threads: int) -> float:
-    """Groups fill the vectors."""
+    """Groups fill the vectors, or rows do."""
     width = VECTOR_BYTES // itemsize
     vectors = rounded(geom.groups, width) / width / geom.groups  # for each group
     transposed = (touched(geom) + math.prod(geom.y_shape)) * vectors
     packed = math.prod(geom.w_shape) * vectors * width
     work = geom.macs * vectors * LANES_VECTOR + transposed * LANES_TRANSPOSED + packed * LANES_WEIGHT
-    return LANES_CALL + work / threads
+    return min(LANES_CALL + work / threads, rows(op, geom, itemsize, threads))
 
 
-def depthwise(op: str, geom: ConvGeometry, itemsize: int, threads: int) -> float:
-    """Rows fill the vectors where they are read without a step, and as many filters as channels; else groups do."""
-    longest = {"y": 1, "dx": 2, "dw": 0}[op]  # step; two phases of dx share a pass
-    if geom.stride[-1] > longest or geom.C != geom.F or geom.rank == 1 or geom.kernel[-2] == 1:
-        return groupwise(op, geom, itemsize, threads)
-    inputs, outputs = math.prod(geom.x_shape), math.prod(geom.y_shape)
-    row = (geom.y_spatial if op == "y" else geom.x_spatial)[-1]
-    width = VECTOR_BYTES // itemsize
-    taps = math.prod(geom.kernel) / (math.prod(geom.stride) if op == "dx" else 1)
-    vectors = (outputs if op == "y" else inputs) * rounded(row, width) / row / width * taps
-    copied = (inputs + outputs) * itemsize * PLANES_BYTE
-    return PLANES_CALL + (vectors * PLANES_VECTOR + copied + geom.N * geom.C * PLANES_PLANE) / threads
+def rows(op: str, geom: ConvGeometry, itemsize: int, threads: int) -> float:
+    """Vectors lie along the rows of y or dx, where these have no gaps."""
+    if op == "dw" or (op == "y" and geom.stride[-1] > 1):
+        return math.inf
+    width, inputs, outputs = VECTOR_BYTES // itemsize, math.prod(geom.x_shape), math.prod(geom.y_shape)
+    summed, row, stride = geom.C // geom.groups, geom.y_spatial[-1], (1,) * geom.rank
+    if op == "dx":
+        inputs, outputs, summed, stride = outputs, inputs, geom.F // geom.groups, geom.stride
+        row = -(-geom.x_spatial[-1] // stride[-1])
+    vectors, taps, inside = -(-row // width), 1.0, 1.0
+    if geom.rank > 1:
+        taps = min(4, geom.kernel[-2] / stride[-2])
+        inside -= sum(geom.padding[-2]) / (
+            4 * geom.y_spatial[-2] + sum(geom.padding[-2])
+        )  # rows of padding are left out
+    waiting = max(1, ROWS_SUMS / taps / min(vectors, 4 if taps > 1 else 8))
+    cached = 1 + summed * math.prod(geom.kernel[:-2]) / ROWS_CACHED
+    products = geom.macs * inside * vectors / row * ROWS_VECTOR * waiting * cached
+    touched = inputs * ROWS_INPUT + outputs * vectors / row * ROWS_OUTPUT
+    return ROWS_CALL + (products + touched + geom.N * geom.groups * ROWS_PLANE) / threads
 
 
 def direct(op: str, geom: ConvGeometry, itemsize: int, threads: int) -> float:
@@ -189,6 +196,6 @@ def touched(geom: ConvGeometry) -> int:
 
 # Where nothing can be predicted, the first of these that can be loaded; `naive` is what then remains.
 MODELS: dict[str, Callable[[str, ConvGeometry, int, int], float]] = {
-    "cython": direct, "gemm": gemm, "grouped": groupwise, "depthwise": depthwise, "winograd": winograd,
+    "cython": direct, "depthwise": groupwise, "grouped": groupwise, "gemm": gemm, "winograd": winograd,
     "fft": fft, "einsum": einsum, "naive": naive,
 }  # fmt: skip

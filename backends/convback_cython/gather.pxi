@@ -21,10 +21,10 @@ cdef class Gather:
     cdef Window window
     cdef Blocks blocks
     cdef Py_ssize_t taps, panels, chunk, slots, weight_depth, weights, kernel, image, columns, macs
-    cdef bint joined, skips
+    cdef bint skips
     cdef Py_ssize_t[3] out_step, out
-    cdef const Py_ssize_t[::1] tap_at, tap_weight, panel_vecs, panel_group, slot_out, slot_weight, slot_phase
-    cdef const Py_ssize_t[::1] slot_count, set_tap, set_inner, set_step, set_length
+    cdef const Py_ssize_t[::1] tap_at, tap_weight, panel_vecs, panel_group, slot_out, slot_weight
+    cdef const Py_ssize_t[::1] set_tap, set_inner, set_step, set_length
 
     def __cinit__(self, plan):
         cdef int axis
@@ -33,21 +33,19 @@ cdef class Gather:
         self.panels, self.chunk, self.slots = plan.panels, plan.chunk, plan.slots
         self.weight_depth, self.image = plan.weight_depth, plan.image
         self.weights, self.kernel, self.macs = plan.weights, plan.kernel, plan.macs
-        self.joined, self.skips = plan.joined, plan.skips
+        self.skips = plan.skips
         for axis in range(3):
             self.out_step[axis], self.out[axis] = plan.out_step[axis], plan.out[axis]
         self.tap_at, self.tap_weight = plan.tap_at, plan.tap_weight
         self.panel_vecs, self.panel_group = plan.panel_vecs, plan.panel_group
         self.slot_out, self.slot_weight = plan.slot_out, plan.slot_weight
-        self.slot_phase, self.slot_count = plan.slot_phase, plan.slot_count
         self.set_tap, self.set_inner = plan.set_tap, plan.set_inner
         self.set_step, self.set_length = plan.set_step, plan.set_length
 
     def run(self, source, weights, out, scratch, int threads):
         """Compute a pass: all its positions of `out`. `scratch` has the bytes that the plan says.
 
-        Returns False, and has computed nothing, where a zero that is no term of a sum would be multiplied by a number
-        that is not finite: padding by a weight or, in a joined pass, an input by a weight of zero.
+        Returns False, and has computed nothing, where padding would be multiplied by a weight that is not finite.
         """
         cdef Operands held = Operands(source, weights, out, scratch)
         if self.slots * sizeof(float) == 2 * VECTOR_BYTES:
@@ -80,8 +78,6 @@ cdef int run_gather(
     cdef Region region
     cdef Watch watch
     if not all_finite(weights, plan.weights, threads):
-        return False
-    if plan.joined and not all_finite(source, plan.blocks.N * window.image, threads):
         return False
     all_segments(plan, segments)
     region.panel = 0
@@ -184,16 +180,14 @@ cdef void pack_weights(
     cdef Py_ssize_t width = plan.panel_vecs[panel] * vector
     cdef Py_ssize_t first = panel * plan.slots, v, slot, tap, filled, at
     cdef const Py_ssize_t *slots
-    cdef const Py_ssize_t *tap_weight
     cdef real[PACKED_WEIGHTS] taps
     packed += i * plan.taps * plan.window.depth * plan.slots
-    if plan.joined or plan.kernel > PACKED_TAPS:
+    if plan.kernel > PACKED_TAPS:
         for slot in range(width):
-            tap_weight = &plan.tap_weight[plan.slot_phase[first + slot] * plan.taps]
             at = plan.slot_weight[first + slot]
             for tap in range(plan.taps):
                 packed[term_of(plan, tap, ci) * width + slot] = (
-                    weights[at + ci * plan.weight_depth + tap_weight[tap]] if at >= 0 and tap_weight[tap] >= 0 else 0
+                    weights[at + ci * plan.weight_depth + plan.tap_weight[tap]] if at >= 0 else 0
                 )
         return
     for v in range(plan.panel_vecs[panel]):  # all taps of a vector of slots, whose weights are evenly spaced, at once

@@ -1,6 +1,6 @@
 """Plans y and dx in gather form: every output is a sum over taps, and nothing is scattered.
 
-axes.py explains passes, phases, columns, and what it is to join phases.
+axes.py explains passes, phases and columns.
 
 Slots are packed in *panels* of one or two vectors. With `lanes`, a slot is a group.
 """
@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from convback import ConvGeometry
-from convback_cython.axes import MOST_COLUMNS, Axis, axis_of, joining, phases
+from convback_cython.axes import MOST_COLUMNS, Axis, axis_of, phases
 from convback_cython.planning import (
     PARALLEL_MACS,
     Indices,
@@ -51,7 +51,6 @@ class Pass:
     kernel: int  # taps of a filter
     macs: int
     image: int  # of the output
-    joined: bool
     skips: bool  # whether it pays to look for taps that read padding only
     count: Triple
     step: Triple
@@ -63,22 +62,18 @@ class Pass:
     set_step: Indices  # [column]: between these
     set_length: Indices  # [column]: products of a segment: a row of taps, or the channels of one or more
     tap_at: Indices  # [tap, axis], from the first offset
-    tap_weight: Indices  # [phase, tap], -1 where the phase has none
+    tap_weight: Indices  # [tap]: in a filter
     panel_vecs: Indices
     panel_group: Indices
     slot_out: Indices  # [panel, slot], -1 for an empty slot
     slot_weight: Indices
-    slot_phase: Indices
-    slot_count: Indices  # [panel, slot, axis]
     itemsize: int
 
     @property
     def outputs(self) -> int:
         """How many it writes."""
-        counts = self.slot_count.reshape(-1, 3)[self.slot_out >= 0]
-        if self.columns > 1:
-            counts[:, 2] = self.out[2]
-        return self.N * int(np.prod(counts, axis=1).sum())
+        depth, height, width = self.count
+        return self.N * int((self.slot_out >= 0).sum()) * depth * height * (self.out[2] if self.columns > 1 else width)
 
     @property
     def terms(self) -> int:
@@ -95,19 +90,11 @@ def passes(op: str, geom: ConvGeometry, itemsize: int, vector_bytes: int, lanes:
     geom = flattened(geom)
     vector = vector_bytes // itemsize
     blocks = (1, 1, 1) if op == "y" else geom.stride
-    joined = None if lanes else joining(op, geom, vector)
     out = geom.y_spatial if op == "y" else geom.x_spatial
-    if joined is not None:
-        depth, height, width = (axis_of(op, geom, a, joined[a], range(min(joined[a], out[a]))) for a in range(3))
-        if not (depth.offsets and height.offsets and width.offsets):
-            return []
-        return [_Planner(op, geom, (depth, height, [width]), itemsize, vector, lanes).plan()]
-    single = [
-        [axis_of(op, geom, a, blocks[a], range(p, p + 1)) for p in phases(geom, a, blocks[a], out[a])] for a in range(3)
-    ]
+    single = [[axis_of(op, geom, a, blocks[a], p) for p in phases(geom, a, blocks[a], out[a])] for a in range(3)]
     columns = [[axis] for axis in single[2]]
     if 1 < blocks[2] <= MOST_COLUMNS and single[2]:
-        columns = [[axis_of(op, geom, 2, blocks[2], range(p, p + 1)) for p in range(blocks[2])]]
+        columns = [[axis_of(op, geom, 2, blocks[2], p) for p in range(blocks[2])]]
     return [_Planner(op, geom, axes, itemsize, vector, lanes).plan() for axes in product(single[0], single[1], columns)]
 
 
@@ -129,9 +116,8 @@ class _Planner:
         self.offsets = [axis.offsets for axis in self.outer]
         self.offsets.append(tuple(sorted(set().union(*(column.offsets for column in self.columns)))))
         self.axes = (*self.outer, self.columns[0])
-        self.counts = triple(max(axis.counts) for axis in self.axes)
+        self.counts = triple(axis.count for axis in self.axes)
         self.origin = triple(offsets[0] for offsets in self.offsets)
-        self.phases = list(product(*(range(len(axis.phases)) for axis in self.axes)))
 
     def plan(self) -> Pass:
         slots = self.slots()
@@ -150,7 +136,7 @@ class _Planner:
             weights=math.prod(geom.w_shape), kernel=taps_in_w, macs=geom.macs,
             weight_depth=taps_in_w if self.op == "y" else taps_in_w * self.C,
             image=(geom.F if self.op == "y" else geom.C) * math.prod(self.out),
-            joined=len(self.phases) > 1, skips=skips,
+            skips=skips,
             count=self.counts, step=triple(axis.step for axis in self.axes), origin=self.origin,
             out_step=triple(axis.block * step for axis, step in zip(self.axes, steps, strict=True)), out=self.out,
             set_tap=indices(np.cumsum([0, *self.set_taps])),
@@ -160,48 +146,41 @@ class _Planner:
                 for (taps, _), column in zip(inner, self.columns, strict=True)
             ]),
             tap_at=indices([[o - first for o, first in zip(tap, self.origin, strict=True)] for tap in at]).ravel(),
-            tap_weight=indices([self.taps_of(phase) for phase in self.phases]).ravel(),
+            tap_weight=indices(self.tap_weights()),
             panel_vecs=indices(slots["vecs"]), panel_group=indices(slots["group"]),
-            slot_out=indices(slots["out"]), slot_weight=indices(slots["weight"]), slot_phase=indices(slots["phase"]),
-            slot_count=indices(slots["count"]).ravel(), itemsize=self.itemsize,
+            slot_out=indices(slots["out"]), slot_weight=indices(slots["weight"]), itemsize=self.itemsize,
         )  # fmt: skip
 
-    def taps_of(self, phase: tuple[int, ...]) -> list[int]:
-        """For each tap of a pass its index in the weights of one filter and channel, -1 where the phase has none."""
+    def tap_weights(self) -> list[int]:
+        """For each tap of a pass its index in the weights of one filter and channel."""
         kernel = self.geom.kernel
-        found = []
-        for axes in self.sets:
-            rows = [axis.taps[p] for axis, p in zip(axes, phase, strict=True)]
-            found += [-1 if min(m, k, l) < 0 else (m * kernel[1] + k) * kernel[2] + l for m, k, l in product(*rows)]
-        return found
+        sets = (product(*(axis.taps for axis in axes)) for axes in self.sets)
+        return [(m * kernel[1] + k) * kernel[2] + l for taps in sets for m, k, l in taps]
 
     def slots(self) -> dict[str, list[Any]]:
         """Panels and their slots, in order; each list is as long as there are panels, or panels * slots."""
-        found: dict[str, list[Any]] = {"vecs": [], "group": [], "out": [], "weight": [], "phase": [], "count": []}
+        found: dict[str, list[Any]] = {"vecs": [], "group": [], "out": [], "weight": []}
         geom, V = self.geom, self.vector
         for unit, group in enumerate(range(0, geom.groups, V if self.lanes else 1)):
-            if self.lanes:
-                contents = [(group + lane, channel, 0) for channel in range(self.channels) for lane in range(V)]
-            else:
-                contents = [(group, channel, p) for channel in range(self.channels) for p in range(len(self.phases))]
+            contents = [
+                (group + lane, channel) for channel in range(self.channels) for lane in range(V if self.lanes else 1)
+            ]
             for first, vecs in panels(len(contents), V):
                 found["vecs"].append(vecs)
                 found["group"].append(unit)
                 for slot in range(first, first + 2 * V):
-                    self.add_slot(found, *(contents[slot] if slot < len(contents) else (geom.groups, 0, 0)))
+                    self.add_slot(found, *(contents[slot] if slot < len(contents) else (geom.groups, 0)))
         return found
 
-    def add_slot(self, found: dict[str, list[Any]], group: int, channel: int, phase: int) -> None:
+    def add_slot(self, found: dict[str, list[Any]], group: int, channel: int) -> None:
         empty = group >= self.geom.groups
-        at = [axis.phases[p] for axis, p in zip(self.axes, self.phases[phase], strict=True)]
+        at = [axis.phase for axis in self.axes]
         out = (group * self.channels + channel) * math.prod(self.out)
         out += (at[0] * self.out[1] + at[1]) * self.out[2] + at[2]
         filters = group * self.F + (channel if self.op == "y" else 0)
         weight = (filters * self.C + (0 if self.op == "y" else channel)) * math.prod(self.geom.kernel)
         found["out"].append(-1 if empty else out)
         found["weight"].append(-1 if empty else weight)
-        found["phase"].append(phase)
-        found["count"].append([axis.counts[p] for axis, p in zip(self.axes, self.phases[phase], strict=True)])
 
     def innermost(self, column: Axis) -> tuple[int, int]:
         """Sum along the last axis first where that is longer than the channels are many, and taps are evenly spaced."""
@@ -236,7 +215,7 @@ class _Planner:
         """The part of the taps that read no padding."""
         parts = 1.0
         for axis, offsets, extent in zip(self.axes, self.offsets, self.source, strict=True):
-            count = max(axis.counts)
+            count = axis.count
             met = sum(
                 max(0, min(count, -(-(extent - offset) // axis.step)) - max(0, -(offset // axis.step)))
                 for offset in offsets

@@ -23,7 +23,6 @@ cdef extern from "microkernel.h":
 
 tile_rows = TILE_ROWS
 vector_bytes = VECTOR_BYTES
-most_rolled = ROLLED
 
 
 def cpu_runs(str isa):

@@ -33,7 +33,7 @@
 
 #define LINE 64 /* bytes of a cache line */
 #define PREFETCHED 40 /* products that b is fetched ahead */
-#define ROLLED 7 /* most rows that roll, see rolling_body.h */
+#define ROLLED 4 /* most rows that roll, see rolling_body.h */
 #define STRIP_VECS 8 /* most vectors of a strip of these, as in planes.py */
 #define SLOTS (2 * VECTOR_BYTES / 4) /* most numbers in a row of a tile */
 #define STRIP (4 * TILE_ROWS)        /* most outputs of neighbouring tiles that are written together */
@@ -46,13 +46,32 @@ typedef struct {
     ptrdiff_t a, b;
 } segment;
 
-/* How many vectors of a row are computed at once, of those that are left, so that registers hold them for K rows. */
-static inline int strip_vecs(int K, ptrdiff_t left)
+/* Taps that roll together: where the points read, and where the weights of the first begin. They read padding but from
+   row `first` on and before row `end`. */
+typedef struct {
+    const ptrdiff_t *at, *last;
+    ptrdiff_t weight, taps, first, end;
+} turn;
+_Static_assert(sizeof(turn) <= 48, "planes.py reserves so many bytes for each");
+
+/* Columns of output rows, each a sum over the turns from its own to the next: see rolling_body.h. */
+typedef struct {
+    const turn *turns[3];
+    ptrdiff_t rows, in_step, out_step, out_next;
+} rolled;
+
+/* How many vectors of output rows are computed at once, of those of each column that are left, so that registers hold
+   them for K rows, and so that no few are left to the end. */
+static inline int strip_vecs(int K, int columns, ptrdiff_t left)
 {
-    int vecs = K > 3 ? 2 : K > 1 ? 4 : STRIP_VECS;
-    while (vecs > 1 && vecs > left)
-        vecs /= 2;
-    return vecs;
+    int most = K > 3 ? 3 : 4;
+    most /= columns;
+    if (left <= most)
+        return (int)left * columns;
+    if (K * columns == 1 && left >= STRIP_VECS)
+        return STRIP_VECS;
+    ptrdiff_t strips = (left + most - 1) / most;
+    return (int)((left + strips - 1) / strips) * columns;
 }
 
 #define INLINE static inline __attribute__((always_inline))
@@ -83,6 +102,8 @@ static inline int strip_vecs(int K, ptrdiff_t left)
 #else
 #define HOLD(vector)
 #endif
+
+#define KEEP(pointer) __asm__("" : "+r"(pointer))
 
 #if defined(__x86_64__)
 static int cpu_has_avx2(void)

@@ -1,18 +1,24 @@
-"""y and dx of depthwise layers, plane by plane, with vectors along the rows (planned in planes.py).
+"""y and dx plane by plane, with vectors along the rows (planned in planes.py).
 
-Each plane of the result comes from one plane of the operand. A thread copies a block of that with its padding, and
-rolls down its rows (rolling_body.h). No sum is split, so the result does not depend on the number of threads.
+Each plane of the result is a sum over the planes of a group of the operand. A thread copies a block of these with its
+padding, and rolls down the rows (rolling_body.h), once for each plane of the result. No sum is split, so the result
+does not depend on the number of threads.
 """
 
 cdef extern from "microkernel.h":
-    int strip_vecs(int K, Py_ssize_t left) nogil
+    ctypedef struct turn:
+        const Py_ssize_t *at
+        const Py_ssize_t *last
+        Py_ssize_t weight, taps, first, end
+    ctypedef struct rolled:
+        const turn *turns[3]
+        Py_ssize_t rows, in_step, out_step, out_next
+    int strip_vecs(int K, int columns, Py_ssize_t left) nogil
     void float_roll_rows(
-        int K, int vecs, int columns, const float *source, Py_ssize_t in_step, const Py_ssize_t *at,
-        const Py_ssize_t *points, const float *weights, Py_ssize_t rows, float *out, Py_ssize_t out_step,
+        int K, int vecs, int columns, const rolled *plan, const float *source, const float *weights, float *out,
         Py_ssize_t count) nogil
     void double_roll_rows(
-        int K, int vecs, int columns, const double *source, Py_ssize_t in_step, const Py_ssize_t *at,
-        const Py_ssize_t *points, const double *weights, Py_ssize_t rows, double *out, Py_ssize_t out_step,
+        int K, int vecs, int columns, const rolled *plan, const double *source, const double *weights, double *out,
         Py_ssize_t count) nogil
 
 
@@ -21,25 +27,29 @@ cdef class Planes:
 
     cdef Window window
     cdef Blocks blocks
-    cdef Py_ssize_t channels, columns, phases, taps, out_plane, out_row, macs, own
+    cdef Py_ssize_t groups, channels, weight_channel, weight_group, weights, columns, phases, out_plane, out_row, macs
+    cdef Py_ssize_t own, own_turns
     cdef bint single
     cdef Py_ssize_t[3] out_step
-    cdef const Py_ssize_t[::1] phase_rolled, phase_spacing, phase_out, phase_count, phase_weight, column_point
-    cdef const Py_ssize_t[::1] point_at, point_weight
+    cdef const Py_ssize_t[::1] phase_rolled, phase_spacing, phase_out, phase_count, column_turn
+    cdef const Py_ssize_t[::1] turn_point, turn_taps, turn_row, turn_weight, point_at, point_weight
 
     def __cinit__(self, plan):
         cdef int axis
         self.window, self.blocks = Window(plan.window), Blocks(plan)
-        self.channels, self.columns, self.taps = plan.channels, plan.columns, plan.taps
+        self.groups, self.channels, self.columns = plan.groups, plan.channels, plan.columns
+        self.weight_channel, self.weight_group, self.weights = plan.weight_channel, plan.weight_group, plan.weights
         self.phases = len(plan.phase_out)
         self.out_plane, self.out_row = plan.out[0] * plan.out[1] * plan.out[2], plan.out[2]
-        self.macs, self.own = plan.macs, plan.own
+        self.macs, self.own, self.own_turns = plan.macs, plan.own, plan.own_turns
         self.single = plan.itemsize == sizeof(float)
         for axis in range(3):
             self.out_step[axis] = plan.out_step[axis]
         self.phase_rolled, self.phase_spacing = plan.phase_rolled, plan.phase_spacing
-        self.phase_out, self.phase_count, self.phase_weight = plan.phase_out, plan.phase_count, plan.phase_weight
-        self.column_point, self.point_at, self.point_weight = plan.column_point, plan.point_at, plan.point_weight
+        self.phase_out, self.phase_count, self.column_turn = plan.phase_out, plan.phase_count, plan.column_turn
+        self.turn_point, self.turn_taps = plan.turn_point, plan.turn_taps
+        self.turn_row, self.turn_weight = plan.turn_row, plan.turn_weight
+        self.point_at, self.point_weight = plan.point_at, plan.point_weight
 
     def run(self, source, weights, out, scratch, int threads):
         """Compute a pass: all its positions of `out`. `scratch` has the bytes that the plan says.
@@ -60,73 +70,112 @@ cdef class Planes:
 cdef int run_planes(
     Planes plan, const real *source, const real *weights, real *out, real *scratch, int threads
 ) except -1:
-    cdef Py_ssize_t size = plan.own
-    cdef Py_ssize_t item, items = plan.blocks.number() * plan.channels
-    cdef Py_ssize_t turn = max(1, min(16, items // (8 * threads)))  # neighbours in memory are left to one thread
+    cdef Py_ssize_t copies = plan.blocks.number() * plan.groups
+    # Where these are too few for the threads, the planes that a copy is for are divided, and each part makes its own.
+    cdef Py_ssize_t shares = 1 if copies >= 2 * threads else min(plan.channels, (2 * threads - 1) // copies + 1)
+    cdef Py_ssize_t item, items = copies * shares
+    cdef Py_ssize_t together = max(1, min(16, items // (8 * threads)))  # neighbours in memory are left to one thread
     cdef Watch watch = watching(items, plan.macs)
-    if not all_finite(weights, plan.channels * plan.taps, threads):
+    if not all_finite(weights, plan.weights, threads):
         return False
     with nogil:
-        for item in prange(items, num_threads=threads, schedule="dynamic", chunksize=turn):
+        for item in prange(items, num_threads=threads, schedule="dynamic", chunksize=together):
             if not watch.stopped:
-                roll_block(plan, source, weights, out, scratch + threadid() * size, item)
+                roll_block(plan, source, weights, out, scratch + threadid() * plan.own, item, shares)
                 look(&watch)
     ended(&watch)
     return True
 
 
 cdef void roll_block(
-    Planes plan, const real *source, const real *weights, real *out, real *copy, Py_ssize_t item
+    Planes plan, const real *source, const real *weights, real *out, real *own, Py_ssize_t item, Py_ssize_t shares
 ) noexcept nogil:
-    """One block of one plane."""
+    """One block of the planes of a group, or a share of them."""
+    cdef turn *turns = <turn *> own
+    cdef real *copy = own + plan.own_turns
     cdef real *spread = copy + plan.window.strides().n
-    cdef Block block = plan.blocks.at(item // plan.channels)
-    cdef Py_ssize_t channel = item % plan.channels, i, phase
-    copy_rows(plan.window, source + block.n * plan.window.image, copy, &block.start[0], 1, channel)
-    for i in range(plan.point_weight.shape[0]):
-        spread[i] = weights[channel * plan.taps + plan.point_weight[i]]
-    out += (block.n * plan.channels + channel) * plan.out_plane
+    cdef Py_ssize_t channel = 0, end = plan.channels, group, i, phase
+    cdef Block block
+    cdef Inside part
+    if shares > 1:
+        channel, end = item % shares * plan.channels // shares, (item % shares + 1) * plan.channels // shares
+        item = item // shares
+    group, block = item % plan.groups, plan.blocks.at(item // plan.groups)
+    part = inside(plan.window, &block.start[0], -block.start[0])
+    copy_rows(plan.window, source + block.n * plan.window.image, copy, &block.start[0], 1, group)
+    weights += group * plan.weight_group
+    out += (block.n * plan.groups + group) * plan.channels * plan.out_plane
     for i in range(3):
         out += block.first[i] * plan.out_step[i]
-    for phase in range(plan.phases):
-        roll_phase(plan, &block, phase, copy, spread, out)
+    for channel in range(channel, end):
+        for i in range(plan.point_weight.shape[0]):
+            spread[i] = weights[channel * plan.weight_channel + plan.point_weight[i]]
+        for phase in range(plan.phases):
+            roll_phase(plan, &block, &part, phase, copy, spread, turns, out + channel * plan.out_plane)
 
 
 cdef void roll_phase(
-    Planes plan, const Block *block, Py_ssize_t phase, const real *copy, const real *spread, real *out
+    Planes plan, const Block *block, const Inside *part, Py_ssize_t phase, const real *copy, const real *spread,
+    turn *turns, real *out,
 ) noexcept nogil:
-    """The outputs of one phase of the first two axes, in strips of some vectors; the last overlaps, to be whole."""
+    """The outputs of one phase, in strips of some vectors; the last overlaps, to be whole."""
     cdef Strides strides = plan.window.strides()
     cdef const Py_ssize_t *step = &plan.blocks.step[0]
+    cdef const Py_ssize_t *count = &plan.phase_count[3 * phase]
     cdef Py_ssize_t spacing = plan.phase_spacing[phase], lanes = VECTOR_BYTES // <Py_ssize_t> sizeof(real)
-    cdef Py_ssize_t depth = min(block.size[0], plan.phase_count[2 * phase] - block.first[0])
-    cdef Py_ssize_t height = min(block.size[1], plan.phase_count[2 * phase + 1] - block.first[1])
-    cdef Py_ssize_t width = block.size[2], rolled = plan.phase_rolled[phase], outputs, q, residue, cell, vecs, wide
-    outputs = min(width * plan.columns, plan.out_row - block.first[2] * plan.columns)
+    cdef Py_ssize_t height = min(block.size[1], count[1] - block.first[1])
+    cdef Py_ssize_t width = min(block.size[2], count[2] - block.first[2]), outputs = width, q, residue, cell, vecs, wide
+    cdef int K = plan.phase_rolled[phase]
+    cdef rolled rows
+    if plan.columns > 1:
+        outputs = min(width * plan.columns, plan.out_row - block.first[2] * plan.columns)
+    rows.in_step, rows.out_step = spacing * step[1] * strides.r, spacing * plan.out_step[1]
+    rows.out_next = plan.out_step[2] // plan.columns
     out += plan.phase_out[phase]
-    for q in range(depth):
+    for q in range(min(block.size[0], count[0] - block.first[0])):
         for residue in range(min(spacing, height)):
+            rows.rows = (height - residue - 1) // spacing + 1
+            take_turns(plan, part, phase, residue * step[1], spacing * step[1], turns, &rows)
             cell = 0
             while cell < width:
-                vecs = 2 if plan.columns > 1 else strip_vecs(rolled, (width - cell + lanes - 1) // lanes)
+                vecs = strip_vecs(K, plan.columns, (width - cell + lanes - 1) // lanes)
                 wide = vecs * lanes // plan.columns
                 cell = max(0, min(cell, width - wide))
                 roll_rows(
-                    rolled, vecs, plan.columns,
-                    copy + q * step[0] * strides.q + residue * step[1] * strides.r + cell,
-                    spacing * step[1] * strides.r, &plan.point_at[0], &plan.column_point[phase * plan.columns],
-                    spread + plan.phase_weight[phase], (height - residue + spacing - 1) // spacing,
-                    out + q * plan.out_step[0] + residue * plan.out_step[1] + cell * plan.columns,
-                    spacing * plan.out_step[1], min(outputs - cell * plan.columns, vecs * lanes),
+                    K, vecs, plan.columns, &rows,
+                    copy + q * step[0] * strides.q + residue * step[1] * strides.r + cell, spread,
+                    out + q * plan.out_step[0] + residue * plan.out_step[1] + cell * plan.out_step[2],
+                    min(outputs - cell * plan.columns, vecs * lanes),
                 )
                 cell += wide
 
 
+cdef inline void take_turns(
+    Planes plan, const Inside *part, Py_ssize_t phase, Py_ssize_t first, Py_ssize_t step, turn *turns, rolled *rows
+) noexcept nogil:
+    """The turns of a phase whose rows are `step` apart in the window, from row `first` on."""
+    cdef Py_ssize_t column, t, row
+    for column in range(plan.columns + 1):
+        rows.turns[column] = turns + plan.column_turn[phase * plan.columns + column]
+    for t in range(plan.column_turn[phase * plan.columns], plan.column_turn[(phase + 1) * plan.columns]):
+        row = first + plan.turn_row[t]
+        turns[t] = turn(
+            at=&plan.point_at[plan.turn_point[t]], last=&plan.point_at[0] + plan.turn_point[t + 1],
+            weight=plan.turn_weight[t], taps=plan.turn_taps[t],
+            first=rows_until(part.first_row - row, step), end=rows_until(part.last_row - row, step),
+        )
+
+
+cdef inline Py_ssize_t rows_until(Py_ssize_t row, Py_ssize_t step) noexcept nogil:
+    """The first row that is not before this one, where they are `step` apart; rows before the first count as none."""
+    return max(0, row if step == 1 else (row + step - 1) // step)
+
+
 cdef inline void roll_rows(
-    int K, int vecs, int columns, const real *source, Py_ssize_t in_step, const Py_ssize_t *at,
-    const Py_ssize_t *points, const real *weights, Py_ssize_t rows, real *out, Py_ssize_t out_step, Py_ssize_t count,
+    int K, int vecs, int columns, const rolled *rows, const real *source, const real *weights, real *out,
+    Py_ssize_t count,
 ) noexcept nogil:
     if real is float:
-        float_roll_rows(K, vecs, columns, source, in_step, at, points, weights, rows, out, out_step, count)
+        float_roll_rows(K, vecs, columns, rows, source, weights, out, count)
     else:
-        double_roll_rows(K, vecs, columns, source, in_step, at, points, weights, rows, out, out_step, count)
+        double_roll_rows(K, vecs, columns, rows, source, weights, out, count)

@@ -1,31 +1,32 @@
-/* Rows of one plane, with vectors along the row, for one type REAL. Included by microkernel_body.h.
+/* Rows of a plane, with vectors along the row, for one type REAL. Included by microkernel_body.h.
 
-   Column c of output row i is a sum over K input rows, and over a list of points (one for each tap along the other axes):
+   Column c of output row i is a sum over turns of K taps or fewer along the second axis, and in each over a list of points
+   (one for each channel that is summed, and tap along the other axes):
 
-       column[c][i][j] = sum over k < K, p of  in[(i + k) * in_step + at[p] + j] * weights[p * K + k]
+       column[c][i][j] = sum over turns, points p, k < taps of  in[(i + k) * in_step + at[p] + j] * weights[p][k]
 
-   where points[c] <= p < points[c + 1], and weights begin at points[0]. With one column, an output row is its 1, 2, 4 or 8
-   vectors; with two, the vectors of both, interleaved.
+   With one column, an output row is its vectors; with two, the vectors of both, interleaved.
 
-   Input rows are read once, from top to bottom. Each goes into the K output rows that it belongs to, which are held in
-   registers and roll on by one: what K output rows have in common is loaded once. */
+   Input rows are read from top to bottom. Each goes into the K output rows that it belongs to, which are held in registers
+   and roll on by one: what K output rows have in common is loaded once. Rows of padding are left out. */
 
-/* The products of one point: into the vectors of every output row from the first on, `vecs` of them. Either the inputs
-   or the weights, whichever are fewer, are held in registers, and the others come one by one. */
-INLINE void NAME(add_point)(const int K, const int first, const int vecs, const REAL *in, const REAL *weights,
+/* The products of one point: into the vectors of so many output rows, from the first vector on. Either the inputs or the
+   weights, whichever are fewer, are held in registers, and the others come one by one. */
+INLINE void NAME(add_point)(const int taps, const int first, const int vecs, const REAL *in, const REAL *weights,
                             NAME(vector) acc[ROLLED][STRIP_VECS])
 {
     NAME(vector) held[ROLLED];
-    if (vecs > K) {
-        UNROLLED for (int k = 0; k < K; k++) {
+    KEEP(in);
+    if (vecs > taps) {
+        UNROLLED for (int k = 0; k < taps; k++) {
             held[k] = weights[k] - (NAME(vector)){0};
             HOLD(held[k]);
         }
         UNROLLED for (int v = 0; v < vecs; v++) {
             NAME(vector) x = NAME(load)(in + v * LANES);
-            if (K > 1)
+            if (taps > 1)
                 HOLD(x);
-            UNROLLED for (int k = 0; k < K; k++)
+            UNROLLED for (int k = 0; k < taps; k++)
                 acc[k][first + v] += x * held[k];
         }
         return;
@@ -34,7 +35,7 @@ INLINE void NAME(add_point)(const int K, const int first, const int vecs, const 
         held[v] = NAME(load)(in + v * LANES);
         HOLD(held[v]);
     }
-    UNROLLED for (int k = 0; k < K; k++) {
+    UNROLLED for (int k = 0; k < taps; k++) {
         NAME(vector) weight = weights[k] - (NAME(vector)){0};
         HOLD(weight);
         UNROLLED for (int v = 0; v < vecs; v++)
@@ -42,28 +43,72 @@ INLINE void NAME(add_point)(const int K, const int first, const int vecs, const 
     }
 }
 
-INLINE void NAME(roll)(const int K, const int vecs, const int columns, const REAL *in, ptrdiff_t in_step,
-                       const ptrdiff_t *at, const ptrdiff_t *points, const REAL *weights, ptrdiff_t rows, REAL *out,
-                       ptrdiff_t out_step, ptrdiff_t count)
+/* The first `count` numbers of a row, `next` apart. */
+static __attribute__((noinline)) void NAME(store_spread)(const REAL *row, ptrdiff_t count, REAL *to, ptrdiff_t next)
+{
+    for (ptrdiff_t i = 0; i < count; i++)
+        to[i * next] = row[i];
+}
+
+/* The products of one input row and all points of a turn. */
+INLINE void NAME(add_row)(const int taps, const int first, const int vecs, const turn *now, const REAL *in,
+                          const REAL *weights, NAME(vector) acc[ROLLED][STRIP_VECS])
+{
+    const ptrdiff_t *last = now->last;
+    weights += now->weight;
+    for (const ptrdiff_t *at = now->at; at < last; at++, weights += taps)
+        NAME(add_point)(taps, first, vecs, in + *at, weights, acc);
+}
+
+/* Numbers of the first half of the vectors, and of the second, in turn. */
+INLINE void NAME(interleave_halves)(const int vecs, NAME(vector) row[STRIP_VECS])
+{
+    NAME(vector) pairs[STRIP_VECS];
+    UNROLLED for (int v = 0; v < vecs / 2; v++) {
+        pairs[2 * v] = SHUFFLE(row[v], row[vecs / 2 + v], LOW);
+        pairs[2 * v + 1] = SHUFFLE(row[v], row[vecs / 2 + v], HIGH);
+    }
+    UNROLLED for (int v = 0; v < vecs; v++)
+        row[v] = pairs[v];
+}
+
+/* With `single`, each column has one turn, of K taps, and all begin and end with the same row. */
+INLINE void NAME(roll)(const int single, const int K, const int vecs, const int columns, const rolled *plan,
+                       const REAL *in, const REAL *weights, REAL *out, ptrdiff_t count)
 {
     NAME(vector) acc[ROLLED][STRIP_VECS];
     UNROLLED for (int k = 0; k < K; k++)
         for (int v = 0; v < vecs; v++)
             acc[k][v] = (NAME(vector)){0};
-    weights -= points[0] * K;
-    for (ptrdiff_t r = 0; r < rows + K - 1; r++, in += in_step) {
-        UNROLLED for (int c = 0; c < columns; c++)
-            for (ptrdiff_t p = points[c]; p < points[c + 1]; p++)
-                NAME(add_point)(K, c, vecs - (columns - 1), in + at[p], weights + p * K, acc);
-        if (r >= K - 1) {
-            if (columns > 1) {
-                NAME(vector) low = SHUFFLE(acc[K - 1][0], acc[K - 1][1], LOW);
-                acc[K - 1][1] = SHUFFLE(acc[K - 1][0], acc[K - 1][1], HIGH);
-                acc[K - 1][0] = low;
+    /* Copies, as what is stored could change the originals for all that the compiler knows. */
+    const rolled all = *plan;
+    const turn only[2] = {*all.turns[0], *all.turns[columns - 1]};
+    for (ptrdiff_t r = 0; r < all.rows + K - 1; r++, in += all.in_step) {
+        if (!single)
+            for (const turn *t = all.turns[0]; t < all.turns[1]; t++) {
+                if (r >= t->first && r < t->end)
+                    UNROLLED for (int taps = K; taps > 0; taps--)
+                        if (t->taps == taps)
+                            NAME(add_row)(taps, 0, vecs, t, in, weights, acc);
             }
-            for (int v = 0; v < vecs; v++)
-                NAME(store_part)(out + v * LANES, acc[K - 1][v], count - v * LANES);
-            out += out_step;
+        else if (r >= only[0].first && r < only[0].end)
+            UNROLLED for (int c = 0; c < columns; c++)
+                NAME(add_row)(K, c * vecs / columns, vecs / columns, &only[c], in, weights, acc);
+        if (r >= K - 1) {
+            if (columns > 1)
+                NAME(interleave_halves)(vecs, acc[K - 1]);
+            if (all.out_next > 1) {
+                REAL row[STRIP_VECS * LANES];
+                UNROLLED for (int v = 0; v < vecs; v++)
+                    NAME(store)(row + v * LANES, acc[K - 1][v]);
+                NAME(store_spread)(row, count, out, all.out_next);
+            } else if (count >= vecs * LANES)
+                UNROLLED for (int v = 0; v < vecs; v++)
+                    NAME(store)(out + v * LANES, acc[K - 1][v]);
+            else
+                UNROLLED for (int v = 0; v < vecs; v++)
+                    NAME(store_part)(out + v * LANES, acc[K - 1][v], count - v * LANES);
+            out += all.out_step;
         }
         UNROLLED for (int k = K - 1; k > 0; k--)
             for (int v = 0; v < vecs; v++)
@@ -73,37 +118,45 @@ INLINE void NAME(roll)(const int K, const int vecs, const int columns, const REA
     }
 }
 
-#define ROLL(K, vecs, columns)                                                                                         \
-    static void NAME(roll_##K##_##vecs##_##columns)(                                                                   \
-        const REAL *in, ptrdiff_t in_step, const ptrdiff_t *at, const ptrdiff_t *points, const REAL *weights,          \
-        ptrdiff_t rows, REAL *out, ptrdiff_t out_step, ptrdiff_t count)                                                \
+#define ROLL(single, K, vecs, columns)                                                                                 \
+    static void NAME(roll_##single##_##K##_##vecs##_##columns)(const rolled *plan, const REAL *in,                     \
+                                                               const REAL *weights, REAL *out, ptrdiff_t count)        \
     {                                                                                                                  \
-        NAME(roll)(K, vecs, columns, in, in_step, at, points, weights, rows, out, out_step, count);                    \
+        NAME(roll)(single, K, vecs, columns, plan, in, weights, out, count);                                           \
     }
-#define NARROW(K) ROLL(K, 1, 1) ROLL(K, 2, 1) ROLL(K, 2, 2)
-#define WIDE(K) NARROW(K) ROLL(K, 4, 1)
-WIDE(1) ROLL(1, 8, 1) WIDE(2) WIDE(3) NARROW(4) NARROW(5) NARROW(6) NARROW(7)
+#define SOME(single, K) ROLL(single, K, 1, 1) ROLL(single, K, 2, 1) ROLL(single, K, 3, 1)
+#define ALL(single)                                                                                                    \
+    SOME(single, 1) SOME(single, 2) SOME(single, 3) SOME(single, 4)                                                    \
+    ROLL(single, 1, 4, 1) ROLL(single, 2, 4, 1) ROLL(single, 3, 4, 1) ROLL(single, 1, 8, 1)
+#define BOTH(K) ROLL(1, K, 2, 2) ROLL(1, K, 4, 2)
+ALL(0) ALL(1) BOTH(1) BOTH(2) BOTH(3) ROLL(1, 4, 2, 2)
 
-typedef void NAME(roll_function)(const REAL *, ptrdiff_t, const ptrdiff_t *, const ptrdiff_t *, const REAL *, ptrdiff_t,
-                                 REAL *, ptrdiff_t, ptrdiff_t);
-#define NARROW_ROW(K) NAME(roll_##K##_2_2), NAME(roll_##K##_1_1), NAME(roll_##K##_2_1)
-#define WIDE_ROW(K) NARROW_ROW(K), NAME(roll_##K##_4_1)
-static NAME(roll_function) *const NAME(rolls)[ROLLED][5] = {
-    {WIDE_ROW(1), NAME(roll_1_8_1)}, {WIDE_ROW(2)}, {WIDE_ROW(3)}, {NARROW_ROW(4)}, {NARROW_ROW(5)}, {NARROW_ROW(6)},
-    {NARROW_ROW(7)},
+typedef void NAME(roll_function)(const rolled *, const REAL *, const REAL *, REAL *, ptrdiff_t);
+#define SOME_OF(single, K)                                                                                             \
+    [1] = NAME(roll_##single##_##K##_1_1), [2] = NAME(roll_##single##_##K##_2_1), [3] = NAME(roll_##single##_##K##_3_1)
+#define ALL_OF(single)                                                                                                 \
+    {SOME_OF(single, 1), [4] = NAME(roll_##single##_1_4_1), [8] = NAME(roll_##single##_1_8_1)},                        \
+    {SOME_OF(single, 2), [4] = NAME(roll_##single##_2_4_1)},                                                           \
+    {SOME_OF(single, 3), [4] = NAME(roll_##single##_3_4_1)},                                                           \
+    {SOME_OF(single, 4)}
+static NAME(roll_function) *const NAME(rolls)[2][ROLLED][STRIP_VECS + 1] = {{ALL_OF(0)}, {ALL_OF(1)}};
+#define BOTH_OF(K) [2] = NAME(roll_1_##K##_2_2), [4] = NAME(roll_1_##K##_4_2)
+static NAME(roll_function) *const NAME(interleaving_rolls)[ROLLED][STRIP_VECS + 1] = {
+    {BOTH_OF(1)}, {BOTH_OF(2)}, {BOTH_OF(3)}, {[2] = NAME(roll_1_4_2_2)},
 };
 
-/* `count` outputs of a row are written, at most those of the vectors, which are `most_vecs(K)` at most. */
-static inline void NAME(roll_rows)(int K, int vecs, int columns, const REAL *in, ptrdiff_t in_step, const ptrdiff_t *at,
-                                   const ptrdiff_t *points, const REAL *weights, ptrdiff_t rows, REAL *out,
-                                   ptrdiff_t out_step, ptrdiff_t count)
+/* `count` outputs of a row are written, at most those of the vectors. */
+static inline void NAME(roll_rows)(int K, int vecs, int columns, const rolled *plan, const REAL *in,
+                                   const REAL *weights, REAL *out, ptrdiff_t count)
 {
-    int form = columns > 1 ? 0 : 1 + __builtin_ctz(vecs);
-    NAME(rolls)[K - 1][form](in, in_step, at, points, weights, rows, out, out_step, count);
+    int single = plan->turns[1] - plan->turns[0] == 1 && plan->turns[0]->taps == K;
+    (columns > 1 ? NAME(interleaving_rolls) : NAME(rolls)[single])[K - 1][vecs](plan, in, weights, out, count);
 }
 
 #undef ROLL
-#undef NARROW
-#undef WIDE
-#undef NARROW_ROW
-#undef WIDE_ROW
+#undef SOME
+#undef ALL
+#undef SOME_OF
+#undef BOTH
+#undef BOTH_OF
+#undef ALL_OF

@@ -65,7 +65,7 @@ cdef void gather_strip(
                 sums + (first * plan.columns + column) * width, plan.columns * width, 0,
             )
     out += (region.block.n + n) * plan.image
-    if plan.joined or plan.out_step[2] > plan.columns:
+    if plan.out_step[2] > plan.columns:
         scatter_strip(plan, region, sums, out, first_of_strip, positions, panel * plan.slots, width)
     else:
         for i in range(runs_of_strip):
@@ -152,14 +152,12 @@ cdef void scatter_strip(
     Gather plan, const Region *region, const real *sums, real *out, Py_ssize_t position, Py_ssize_t positions,
     Py_ssize_t panel, Py_ssize_t width,
 ) noexcept nogil:
-    """Write a strip whose outputs are not neighbours. A slot may have fewer positions than the pass."""
+    """Write a strip whose outputs are not neighbours."""
     cdef Py_ssize_t i, slot, to
     cdef Py_ssize_t[3] t
-    cdef const Py_ssize_t *count
     for i in range(positions):
         position_of(region, position + i, t)
         to = t[0] * plan.out_step[0] + t[1] * plan.out_step[1] + t[2] * plan.out_step[2]
         for slot in range(width):
-            count = &plan.slot_count[3 * (panel + slot)]
-            if plan.slot_out[panel + slot] >= 0 and t[0] < count[0] and t[1] < count[1] and t[2] < count[2]:
+            if plan.slot_out[panel + slot] >= 0:
                 out[plan.slot_out[panel + slot] + to] = sums[i * width + slot]

@@ -4,8 +4,8 @@ A tile is a block of sums held in vector registers (microkernel_body.h). What li
 apart. In `gemm` it is the channels of a result, as in a product of matrices one of which, the windows of the input, is
 never stored: implicit GEMM. In `grouped` and `depthwise` it is the groups, a vector of which is computed at once.
 
-`gather.py` plans y and dx, and `reduction.py` dw. `planes.py` plans y and dx of those depthwise layers that do better
-with vectors along the rows.
+`gather.py` plans y and dx, and `reduction.py` dw. `planes.py` plans y and dx with vectors along the rows, where
+`forms.py` says that this is faster.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import numpy as np
 
 from convback import ConvGeometry, get_num_threads, workspace
 from convback.contract import Array, DType, Run
-from convback_cython import direct, gather, isa, planes, reduction
+from convback_cython import direct, forms, gather, isa, planes, reduction
 from convback_cython import winograd as transforms
 from convback_cython import winograd_gauge as gauge
 from convback_cython.planning import PARALLEL_MACS, TooLarge
@@ -73,8 +73,8 @@ class Tiled:
         if op == "dw":
             return [reduction.reduction(geom, *vector, _kernels.tile_rows, self.lanes)], False
         passes: list[gather.Pass | planes.Planes] = []
-        if self.lanes and planes.suitable(op, geom, _kernels.vector_bytes // itemsize):
-            passes += planes.passes(op, geom, *vector, _kernels.most_rolled)
+        if forms.rows_pay(op, geom, _kernels.vector_bytes // itemsize, self.lanes):
+            passes += planes.passes(op, geom, *vector)
         else:
             passes += gather.passes(op, geom, *vector, self.lanes)
         outputs = math.prod(geom.y_shape if op == "y" else geom.x_shape)

@@ -8,7 +8,6 @@ cdef extern from "microkernel.h":
     enum:
         VECTOR_BYTES
         TILE_ROWS
-        ROLLED
         SLOTS
         STRIP
         STRIP_SUMS

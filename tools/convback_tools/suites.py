@@ -126,6 +126,10 @@ def quick() -> Iterator[Case]:
         # Channels that fill vectors, so that neighbouring taps may be summed at once; a phase of dx without any tap.
         ConvGeometry((2, 32, 5, 6), (3, 32, 3, 3), 1, 1),
         ConvGeometry((2, 3, 7, 10), (16, 3, 2, 2), (1, 3), 1),
+        # Channels that fill vectors where rows do not: phases in a row, and far apart; taps that read padding alone.
+        ConvGeometry((1, 12, 5, 7), (30, 12, 3, 3), 2, 1),
+        ConvGeometry((1, 17, 2, 11), (20, 17, 1, 6), (1, 5), (0, 2)),
+        ConvGeometry((1, 33, 8, 9), (34, 33, 5, 2), 1, 2),
         # A step that is never taken may have any length.
         ConvGeometry((1, 2, 3, 4), (3, 2, 3, 4), 2**61),
         # Empty sums.

@@ -40,6 +40,8 @@ NO_MATHS = {
     r"BLOCK_BYTES =|MOST_PADDED_BYTES =|PRACTICAL_MACS =": "only how fast",
     r"PARALLEL_MACS =|parallel =|threads =": "only how fast",
     r"PAIRWISE =|CTYPES =|kernel = \{": "names",
+    r"(width|height) = min\(|parts = PARTS|1, \(depth, height|lambda count: 2": "the sizes of blocks: any will do",
+    r"return min\(range\(1, MOST_ROLLED|if len\(spacing\) != 1": "how many rows roll: only how fast",
     r"(rows|step_\w|J, taps|plane, planes, filters|some|many|size, most) =": "the sizes of blocks: any will do",
     r"OWN_BYTES =|SHARED_BYTES =|TILES =|MOST_COLUMNS =|FINITE_BLOCK =|OWN_SLOTS =": "any number will do",
     r"GROUP_CHANNELS =|FEWEST_|MOST_SUMMED_TILES =": "any number will do",
