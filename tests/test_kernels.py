@@ -59,26 +59,47 @@ def test_rows_of_any_width_and_stride(backend, groups, width, stride):
     np.testing.assert_array_equal(convback.dx(dy, w, geom.x_shape, **layer, backend=backend), expected)
 
 
+def assert_both_are_right(backend, x, w, layer):
+    """y and dx of a tiled backend, in both dtypes, on small integers."""
+    geom = convback.ConvGeometry(x.shape, w.shape, **layer)
+    dy = np.random.default_rng(1).integers(-9, 10, geom.y_shape).astype("f8")
+    for op, function, operands in (("y", convback.conv, (x, w)), ("dx", convback.dx, (dy, w, x.shape))):
+        expected = function(*operands, **layer, backend="einsum")
+        for dtype in ("f4", "f8"):
+            a, b = (a.astype(dtype) for a in operands[:2])
+            result = np.full(expected.shape, np.nan, dtype)
+            backend.plan(op, geom, result.dtype)(a, b, result)
+            np.testing.assert_array_equal(result, expected)
+
+
+def force(monkeypatch, rows):
+    """Vectors along rows, or in no case; a strided y has gaps in its rows."""
+    monkeypatch.setattr(forms, "rows_pay", lambda op, geom, *_: rows and (op == "dx" or geom.stride[-1] == 1))
+
+
 @pytest.mark.parametrize("width", [1, 2, 7, 15, 16, 17, 28, 31, 33, 40, 70])
 @pytest.mark.parametrize(
     ("kernel", "dilation"),
-    [((3, 3), 1), ((2, 4), (3, 1)), ((9, 2), 1), ((2, 2, 3), (1, 2, 2)), ((5, 2), 1), ((1, 3), 2), ((7,), 1)],
+    [
+        ((3, 3), 1),
+        ((2, 4), (3, 1)),
+        ((9, 2), 1),
+        ((13, 2), 1),
+        ((2, 2, 3), (1, 2, 2)),
+        ((5, 2), 1),
+        ((1, 3), 2),
+        ((7,), 1),
+    ],
 )
 @pytest.mark.parametrize("stride", [1, 2, 3])
-def test_depthwise_rows(width, kernel, dilation, stride):
+def test_depthwise_rows(monkeypatch, width, kernel, dilation, stride):
     """Vectors along rows that they do not fill, and with a stride of 2 the two phases of a row, interleaved."""
+    force(monkeypatch, rows=True)
     rng = np.random.default_rng(0)
     layer = {"stride": stride, "padding": 4, "dilation": dilation, "groups": 3}
-    spatial = (5, 8, width)[-len(kernel) :]
     w = rng.integers(-9, 10, (3, 1, *kernel)).astype("f8")
-    x = rng.integers(-9, 10, (2, 3, *spatial)).astype("f8")
-    geom = convback.ConvGeometry(x.shape, w.shape, **layer)
-    dy = rng.integers(-9, 10, geom.y_shape).astype("f8")
-    for function, operands in ((convback.conv, (x, w)), (convback.dx, (dy, w, x.shape))):
-        expected = function(*operands, **layer, backend="einsum")
-        for dtype in ("f4", "f8"):
-            given = [a.astype(dtype) if isinstance(a, np.ndarray) else a for a in operands]
-            np.testing.assert_array_equal(function(*given, **layer, backend="depthwise"), expected)
+    x = rng.integers(-9, 10, (2, 3, *(5, 8, width)[-len(kernel) :])).astype("f8")
+    assert_both_are_right(tiled.Tiled(True, lambda op, geom: None), x, w, layer)
 
 
 @pytest.mark.parametrize("width", [1, 17, 40])
@@ -91,31 +112,25 @@ def test_depthwise_rows(width, kernel, dilation, stride):
 @pytest.mark.parametrize("rows", [True, False])
 def test_both_forms_of_y_and_dx(monkeypatch, rows, stride, kernel, dilation, channels, filters, groups, width):
     """Vectors along the rows, and across channels or groups, whichever would be chosen; in turns of taps and tails."""
-    monkeypatch.setattr(forms, "rows_pay", lambda op, geom, *_: rows and (op == "dx" or geom.stride[-1] == 1))
+    force(monkeypatch, rows)
     rng = np.random.default_rng(0)
     if isinstance(stride, tuple):  # a stride from row to row alone: y has rows without gaps
         stride = stride[-len(kernel) :]
     layer = {"stride": stride, "padding": 6, "dilation": dilation, "groups": groups}
     x = rng.integers(-9, 10, (2, channels, *(3, 9, width)[-len(kernel) :])).astype("f8")
     w = rng.integers(-9, 10, (filters, channels // groups, *kernel)).astype("f8")
-    geom = convback.ConvGeometry(x.shape, w.shape, **layer)
-    dy = rng.integers(-9, 10, geom.y_shape).astype("f8")
-    for op, function, operands in (("y", convback.conv, (x, w)), ("dx", convback.dx, (dy, w, x.shape))):
-        expected = function(*operands, **layer, backend="einsum")
-        for dtype in ("f4", "f8"):
-            a, b = (a.astype(dtype) for a in operands[:2])
-            for lanes in (False, True):
-                result = np.full(expected.shape, np.nan, dtype)
-                tiled.Tiled(lanes, lambda op, geom: None).plan(op, geom, result.dtype)(a, b, result)
-                np.testing.assert_array_equal(result, expected)
+    for lanes in (False, True):
+        assert_both_are_right(tiled.Tiled(lanes, lambda op, geom: None), x, w, layer)
 
 
 def test_a_row_of_padding_is_left_out():
     """Half of a tall kernel reads padding; these products are not made, and what rows cost is reckoned without them."""
     inside = convback.ConvGeometry((1, 1, 62, 8), (1, 1, 31, 1))
     outside = convback.ConvGeometry((1, 1, 32, 8), (1, 1, 31, 1), padding=((15, 15), (0, 0)))
-    assert forms.part_inside(inside) == 1
-    assert forms.part_inside(outside) == sum(min(32, 32 - abs(15 - tap)) for tap in range(31)) / (32 * 31)
+    assert forms.part_inside("y", inside, -2) == 1
+    met = sum(32 - abs(15 - tap) for tap in range(31))
+    assert forms.part_inside("y", outside, -2) == forms.part_inside("dx", outside, -2) == met / (32 * 31)
+    assert forms.part_inside("dx", inside, -2) == 32 / 62
 
 
 @pytest.mark.parametrize(("backend", "groups"), [("gemm", 1), ("gemm", 2), ("grouped", 2), ("depthwise", 4)])

@@ -21,7 +21,7 @@ cdef extern from "microkernel.h":
     int cpu_has_avx512()
     int cpu_has_avx2()
 
-tile_rows = TILE_ROWS
+tile_rows, most_rolled = TILE_ROWS, ROLLED
 vector_bytes = VECTOR_BYTES
 
 

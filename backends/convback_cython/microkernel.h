@@ -16,24 +16,28 @@
 #endif
 
 /* VECTOR_BYTES is the width of a register. TILE_ROWS rows of two accumulators, with two registers for b and one for a,
-   are as many as there are. */
+   are as many as there are. So are ROLLED output rows of three, with three for inputs and one for a weight: see
+   rolling_body.h. */
 #if defined(__AVX512F__)
 #define VECTOR_BYTES 64
 #define TILE_ROWS 14
+#define ROLLED 7
 #elif defined(__AVX__)
 #define VECTOR_BYTES 32
 #define TILE_ROWS 6
+#define ROLLED 4
 #elif defined(__aarch64__)
 #define VECTOR_BYTES 16
 #define TILE_ROWS 14
+#define ROLLED 7
 #else
 #define VECTOR_BYTES 16
 #define TILE_ROWS 6
+#define ROLLED 4
 #endif
 
 #define LINE 64 /* bytes of a cache line */
 #define PREFETCHED 40 /* products that b is fetched ahead */
-#define ROLLED 4 /* most rows that roll, see rolling_body.h */
 #define STRIP_VECS 8 /* most vectors of a strip of these, as in planes.py */
 #define SLOTS (2 * VECTOR_BYTES / 4) /* most numbers in a row of a tile */
 #define STRIP (4 * TILE_ROWS)        /* most outputs of neighbouring tiles that are written together */
@@ -64,7 +68,7 @@ typedef struct {
    them for K rows, and so that no few are left to the end. */
 static inline int strip_vecs(int K, int columns, ptrdiff_t left)
 {
-    int most = K > 3 ? 3 : 4;
+    int most = K == ROLLED ? 3 : 4;
     most /= columns;
     if (left <= most)
         return (int)left * columns;

@@ -6,6 +6,8 @@ does not depend on the number of threads.
 """
 
 cdef extern from "microkernel.h":
+    enum:
+        ROLLED
     ctypedef struct turn:
         const Py_ssize_t *at
         const Py_ssize_t *last
@@ -73,45 +75,48 @@ cdef int run_planes(
     cdef Py_ssize_t copies = plan.blocks.number() * plan.groups
     # Where these are too few for the threads, the planes that a copy is for are divided, and each part makes its own.
     cdef Py_ssize_t shares = 1 if copies >= 2 * threads else min(plan.channels, (2 * threads - 1) // copies + 1)
-    cdef Py_ssize_t item, items = copies * shares
-    cdef Py_ssize_t together = max(1, min(16, items // (8 * threads)))  # neighbours in memory are left to one thread
+    # Else groups that are neighbours in memory are left to one thread.
+    cdef Py_ssize_t together = max(1, min(16, copies // (8 * threads)))
+    cdef Py_ssize_t runs = (plan.groups + together - 1) // together
+    cdef Py_ssize_t item, items = plan.blocks.number() * runs * shares
     cdef Watch watch = watching(items, plan.macs)
     if not all_finite(weights, plan.weights, threads):
         return False
     with nogil:
-        for item in prange(items, num_threads=threads, schedule="dynamic", chunksize=together):
+        for item in prange(items, num_threads=threads, schedule="dynamic"):
             if not watch.stopped:
-                roll_block(plan, source, weights, out, scratch + threadid() * plan.own, item, shares)
+                roll_block(plan, source, weights, out, scratch + threadid() * plan.own, item, runs, shares)
                 look(&watch)
     ended(&watch)
     return True
 
 
 cdef void roll_block(
-    Planes plan, const real *source, const real *weights, real *out, real *own, Py_ssize_t item, Py_ssize_t shares
+    Planes plan, const real *source, const real *weights, real *out, real *own, Py_ssize_t item, Py_ssize_t runs,
+    Py_ssize_t shares,
 ) noexcept nogil:
-    """One block of the planes of a group, or a share of them."""
+    """One block of a run of groups, and of these all planes or a share."""
     cdef turn *turns = <turn *> own
     cdef real *copy = own + plan.own_turns
     cdef real *spread = copy + plan.window.strides().n
-    cdef Py_ssize_t channel = 0, end = plan.channels, group, i, phase
-    cdef Block block
-    cdef Inside part
-    if shares > 1:
-        channel, end = item % shares * plan.channels // shares, (item % shares + 1) * plan.channels // shares
-        item = item // shares
-    group, block = item % plan.groups, plan.blocks.at(item // plan.groups)
-    part = inside(plan.window, &block.start[0], -block.start[0])
-    copy_rows(plan.window, source + block.n * plan.window.image, copy, &block.start[0], 1, group)
-    weights += group * plan.weight_group
-    out += (block.n * plan.groups + group) * plan.channels * plan.out_plane
+    cdef Py_ssize_t share = item % shares, run = item // shares % runs, group, channel, i, phase
+    cdef Block block = plan.blocks.at(item // shares // runs)
+    cdef Inside part = inside(plan.window, &block.start[0], -block.start[0])
+    cdef real *plane
+    source += block.n * plan.window.image
+    out += block.n * plan.groups * plan.channels * plan.out_plane
     for i in range(3):
         out += block.first[i] * plan.out_step[i]
-    for channel in range(channel, end):
-        for i in range(plan.point_weight.shape[0]):
-            spread[i] = weights[channel * plan.weight_channel + plan.point_weight[i]]
-        for phase in range(plan.phases):
-            roll_phase(plan, &block, &part, phase, copy, spread, turns, out + channel * plan.out_plane)
+    for phase in range(plan.phases):
+        take_turns(plan, &part, phase, 0, turns)
+    for group in range(run * plan.groups // runs, (run + 1) * plan.groups // runs):
+        copy_rows(plan.window, source, copy, &block.start[0], 1, group)
+        for channel in range(share * plan.channels // shares, (share + 1) * plan.channels // shares):
+            for i in range(plan.point_weight.shape[0]):
+                spread[i] = weights[group * plan.weight_group + channel * plan.weight_channel + plan.point_weight[i]]
+            plane = out + (group * plan.channels + channel) * plan.out_plane
+            for phase in range(plan.phases):
+                roll_phase(plan, &block, &part, phase, copy, spread, turns, plane)
 
 
 cdef void roll_phase(
@@ -125,17 +130,20 @@ cdef void roll_phase(
     cdef Py_ssize_t spacing = plan.phase_spacing[phase], lanes = VECTOR_BYTES // <Py_ssize_t> sizeof(real)
     cdef Py_ssize_t height = min(block.size[1], count[1] - block.first[1])
     cdef Py_ssize_t width = min(block.size[2], count[2] - block.first[2]), outputs = width, q, residue, cell, vecs, wide
-    cdef int K = plan.phase_rolled[phase]
+    cdef int K = plan.phase_rolled[phase], column
     cdef rolled rows
     if plan.columns > 1:
         outputs = min(width * plan.columns, plan.out_row - block.first[2] * plan.columns)
+    for column in range(<int> plan.columns + 1):
+        rows.turns[column] = turns + plan.column_turn[phase * plan.columns + column]
     rows.in_step, rows.out_step = spacing * step[1] * strides.r, spacing * plan.out_step[1]
     rows.out_next = plan.out_step[2] // plan.columns
     out += plan.phase_out[phase]
-    for q in range(min(block.size[0], count[0] - block.first[0])):
-        for residue in range(min(spacing, height)):
-            rows.rows = (height - residue - 1) // spacing + 1
-            take_turns(plan, part, phase, residue * step[1], spacing * step[1], turns, &rows)
+    for residue in range(min(spacing, height)):
+        rows.rows = height if spacing == 1 else (height - residue - 1) // spacing + 1
+        if spacing > 1:
+            take_turns(plan, part, phase, residue, turns)
+        for q in range(min(block.size[0], count[0] - block.first[0])):
             cell = 0
             while cell < width:
                 vecs = strip_vecs(K, plan.columns, (width - cell + lanes - 1) // lanes)
@@ -150,15 +158,11 @@ cdef void roll_phase(
                 cell += wide
 
 
-cdef inline void take_turns(
-    Planes plan, const Inside *part, Py_ssize_t phase, Py_ssize_t first, Py_ssize_t step, turn *turns, rolled *rows
-) noexcept nogil:
-    """The turns of a phase whose rows are `step` apart in the window, from row `first` on."""
-    cdef Py_ssize_t column, t, row
-    for column in range(plan.columns + 1):
-        rows.turns[column] = turns + plan.column_turn[phase * plan.columns + column]
+cdef void take_turns(Planes plan, const Inside *part, Py_ssize_t phase, Py_ssize_t residue, turn *turns) noexcept nogil:
+    """The turns of a phase, for the output rows from this one on that are its spacing apart."""
+    cdef Py_ssize_t t, row, step = plan.phase_spacing[phase] * plan.blocks.step[1]
     for t in range(plan.column_turn[phase * plan.columns], plan.column_turn[(phase + 1) * plan.columns]):
-        row = first + plan.turn_row[t]
+        row = residue * plan.blocks.step[1] + plan.turn_row[t]
         turns[t] = turn(
             at=&plan.point_at[plan.turn_point[t]], last=&plan.point_at[0] + plan.turn_point[t + 1],
             weight=plan.turn_weight[t], taps=plan.turn_taps[t],

@@ -20,8 +20,6 @@ from convback_cython.planning import PARALLEL_MACS, Indices, Triple, Window, blo
 
 # Vectors that can be interleaved.
 INTERLEAVED = 2
-# Output rows that roll, as in microkernel.h.
-MOST_ROLLED = 4
 # Vectors of the longest strip; a row that is no longer than it is copied with room for whole vectors.
 STRIP_VECS = 8
 # A strip of many planes reads what is near in memory, as their rows take about so many vectors in a block.
@@ -85,7 +83,7 @@ class Planes:
         return threads * self.own * self.itemsize
 
 
-def passes(op: str, geom: ConvGeometry, itemsize: int, vector_bytes: int) -> list[Planes]:
+def passes(op: str, geom: ConvGeometry, itemsize: int, vector_bytes: int, most_rolled: int) -> list[Planes]:
     """The pass that computes y or dx, if there are any taps; outputs that it does not write are zero."""
     geom = geom.as3d()
     out = triple(geom.y_spatial if op == "y" else geom.x_spatial)
@@ -96,10 +94,10 @@ def passes(op: str, geom: ConvGeometry, itemsize: int, vector_bytes: int) -> lis
     if not (depths and heights and widths):
         return []
     columns = [[width] for width in widths]
-    rolls = all(rolling(height)[0] == len(height.offsets) for height in heights)
+    rolls = all(rolling(height, most_rolled)[0] == len(height.offsets) for height in heights)
     if geom.groups == geom.C == geom.F and cell[2] == len(widths) == INTERLEAVED and rolls:
         columns = [widths]
-    return [_Planner(op, geom, depths, heights, columns, itemsize, vector_bytes // itemsize).plan()]
+    return [_Planner(op, geom, depths, heights, columns, itemsize, vector_bytes // itemsize, most_rolled).plan()]
 
 
 class _Planner:
@@ -107,9 +105,9 @@ class _Planner:
 
     def __init__(
         self, op: str, geom: ConvGeometry, depths: list[Axis], heights: list[Axis], columns: list[list[Axis]],
-        itemsize: int, vector: int,
+        itemsize: int, vector: int, most_rolled: int,
     ):  # fmt: skip
-        self.geom, self.itemsize, self.vector = geom, itemsize, vector
+        self.geom, self.itemsize, self.vector, self.most_rolled = geom, itemsize, vector, most_rolled
         self.depths, self.heights, self.columns = depths, heights, columns
         axes = (depths, heights, [width for together in columns for width in together])
         C, F, kernel = geom.C // geom.groups, geom.F // geom.groups, math.prod(geom.kernel)
@@ -139,7 +137,7 @@ class _Planner:
         )  # fmt: skip
         rolled, spacing, outs, counts, columns = [], [], [], [], [0]
         for depth, height, together in product(self.depths, self.heights, self.columns):
-            rows, apart = rolling(height)
+            rows, apart = rolling(height, self.most_rolled)
             rolled.append(rows)
             spacing.append(apart)
             outs.append((depth.phase * out[1] + height.phase) * out[2] + together[0].phase)
@@ -195,14 +193,14 @@ class _Planner:
         )  # fmt: skip
 
 
-def rolling(height: Axis) -> tuple[int, int]:
+def rolling(height: Axis, most: int) -> tuple[int, int]:
     """How many output rows roll, and the rows between them; one where they cannot."""
     spacing = {b - a for a, b in pairwise(height.offsets)}
     if len(spacing) != 1 or height.step != 1 or height.count == 1:
         return 1, 1
-    return rolled_rows(len(height.offsets)), spacing.pop()
+    return rolled_rows(len(height.offsets), most), spacing.pop()
 
 
-def rolled_rows(taps: int) -> int:
+def rolled_rows(taps: int, most: int) -> int:
     """How many rows roll, so that as few turns as can be take all taps; and of these the fewest."""
-    return min(range(1, MOST_ROLLED + 1), key=lambda rows: (-(-taps // rows), rows))
+    return min(range(1, most + 1), key=lambda rows: (-(-taps // rows), rows))

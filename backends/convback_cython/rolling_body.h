@@ -15,7 +15,7 @@
 INLINE void NAME(add_point)(const int taps, const int first, const int vecs, const REAL *in, const REAL *weights,
                             NAME(vector) acc[ROLLED][STRIP_VECS])
 {
-    NAME(vector) held[ROLLED];
+    NAME(vector) held[STRIP_VECS];
     KEEP(in);
     if (vecs > taps) {
         UNROLLED for (int k = 0; k < taps; k++) {
@@ -124,25 +124,29 @@ INLINE void NAME(roll)(const int single, const int K, const int vecs, const int 
     {                                                                                                                  \
         NAME(roll)(single, K, vecs, columns, plan, in, weights, out, count);                                           \
     }
-#define SOME(single, K) ROLL(single, K, 1, 1) ROLL(single, K, 2, 1) ROLL(single, K, 3, 1)
-#define ALL(single)                                                                                                    \
-    SOME(single, 1) SOME(single, 2) SOME(single, 3) SOME(single, 4)                                                    \
-    ROLL(single, 1, 4, 1) ROLL(single, 2, 4, 1) ROLL(single, 3, 4, 1) ROLL(single, 1, 8, 1)
-#define BOTH(K) ROLL(1, K, 2, 2) ROLL(1, K, 4, 2)
-ALL(0) ALL(1) BOTH(1) BOTH(2) BOTH(3) ROLL(1, 4, 2, 2)
+#define ALL(K)                                                                                                         \
+    ROLL(0, K, 1, 1) ROLL(0, K, 2, 1) ROLL(0, K, 3, 1) ROLL(0, K, 4, 1)                                                \
+    ROLL(1, K, 1, 1) ROLL(1, K, 2, 1) ROLL(1, K, 3, 1) ROLL(1, K, 4, 1)                                                \
+    ROLL(1, K, 2, 2) ROLL(1, K, 4, 2)
+ALL(1) ALL(2) ALL(3) ALL(4) ROLL(0, 1, 8, 1) ROLL(1, 1, 8, 1)
 
+/* With one column, and several turns or one, and with two columns. */
+#define TURNS(K) [1] = NAME(roll_0_##K##_1_1), [2] = NAME(roll_0_##K##_2_1), [3] = NAME(roll_0_##K##_3_1),             \
+                 [4] = NAME(roll_0_##K##_4_1)
+#define TURN(K) [1] = NAME(roll_1_##K##_1_1), [2] = NAME(roll_1_##K##_2_1), [3] = NAME(roll_1_##K##_3_1),              \
+                [4] = NAME(roll_1_##K##_4_1)
+#define BOTH(K) [2] = NAME(roll_1_##K##_2_2), [4] = NAME(roll_1_##K##_4_2)
+#if ROLLED > 4
+ALL(5) ALL(6) ALL(7)
+#define MORE(of) {of(5)}, {of(6)}, {of(7)}
+#else
+#define MORE(of)
+#endif
 typedef void NAME(roll_function)(const rolled *, const REAL *, const REAL *, REAL *, ptrdiff_t);
-#define SOME_OF(single, K)                                                                                             \
-    [1] = NAME(roll_##single##_##K##_1_1), [2] = NAME(roll_##single##_##K##_2_1), [3] = NAME(roll_##single##_##K##_3_1)
-#define ALL_OF(single)                                                                                                 \
-    {SOME_OF(single, 1), [4] = NAME(roll_##single##_1_4_1), [8] = NAME(roll_##single##_1_8_1)},                        \
-    {SOME_OF(single, 2), [4] = NAME(roll_##single##_2_4_1)},                                                           \
-    {SOME_OF(single, 3), [4] = NAME(roll_##single##_3_4_1)},                                                           \
-    {SOME_OF(single, 4)}
-static NAME(roll_function) *const NAME(rolls)[2][ROLLED][STRIP_VECS + 1] = {{ALL_OF(0)}, {ALL_OF(1)}};
-#define BOTH_OF(K) [2] = NAME(roll_1_##K##_2_2), [4] = NAME(roll_1_##K##_4_2)
-static NAME(roll_function) *const NAME(interleaving_rolls)[ROLLED][STRIP_VECS + 1] = {
-    {BOTH_OF(1)}, {BOTH_OF(2)}, {BOTH_OF(3)}, {[2] = NAME(roll_1_4_2_2)},
+static NAME(roll_function) *const NAME(rolls)[3][ROLLED][STRIP_VECS + 1] = {
+    {{TURNS(1), [8] = NAME(roll_0_1_8_1)}, {TURNS(2)}, {TURNS(3)}, {TURNS(4)}, MORE(TURNS)},
+    {{TURN(1), [8] = NAME(roll_1_1_8_1)}, {TURN(2)}, {TURN(3)}, {TURN(4)}, MORE(TURN)},
+    {{BOTH(1)}, {BOTH(2)}, {BOTH(3)}, {BOTH(4)}, MORE(BOTH)},
 };
 
 /* `count` outputs of a row are written, at most those of the vectors. */
@@ -150,13 +154,12 @@ static inline void NAME(roll_rows)(int K, int vecs, int columns, const rolled *p
                                    const REAL *weights, REAL *out, ptrdiff_t count)
 {
     int single = plan->turns[1] - plan->turns[0] == 1 && plan->turns[0]->taps == K;
-    (columns > 1 ? NAME(interleaving_rolls) : NAME(rolls)[single])[K - 1][vecs](plan, in, weights, out, count);
+    NAME(rolls)[columns > 1 ? 2 : single][K - 1][vecs](plan, in, weights, out, count);
 }
 
 #undef ROLL
-#undef SOME
 #undef ALL
-#undef SOME_OF
+#undef TURNS
+#undef TURN
 #undef BOTH
-#undef BOTH_OF
-#undef ALL_OF
+#undef MORE

@@ -73,8 +73,8 @@ class Tiled:
         if op == "dw":
             return [reduction.reduction(geom, *vector, _kernels.tile_rows, self.lanes)], False
         passes: list[gather.Pass | planes.Planes] = []
-        if forms.rows_pay(op, geom, _kernels.vector_bytes // itemsize, self.lanes):
-            passes += planes.passes(op, geom, *vector)
+        if forms.rows_pay(op, geom, *vector, _kernels.most_rolled, self.lanes):
+            passes += planes.passes(op, geom, *vector, _kernels.most_rolled)
         else:
             passes += gather.passes(op, geom, *vector, self.lanes)
         outputs = math.prod(geom.y_shape if op == "y" else geom.x_shape)
