@@ -107,7 +107,7 @@ def block(
     size = count
     for most, overlap in ((small, 1), (large, 0)):
         for axis in range(3):
-            while size[axis] > max(1, overlap * reach[axis]) and cost(size) > most:
+            while size[axis] > 1 and (size[axis] + 1) // 2 >= overlap * reach[axis] and cost(size) > most:
                 size = triple((n + 1) // 2 if a == axis else n for a, n in enumerate(size))
     if cost(size) > large:
         raise TooLarge(

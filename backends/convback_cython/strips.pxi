@@ -12,7 +12,7 @@ cdef void divide_into_strips(Gather plan, Region *region) noexcept nogil:
     cdef Py_ssize_t runs = size[0] * size[1]
     region.run = size[2]
     region.tiles = (region.run + TILE_ROWS - 1) // TILE_ROWS
-    if not plan.skips or 4 * region.run < 3 * region.tiles * TILE_ROWS:
+    if not plan.skips or 2 * region.run < 9 * region.tiles:  # sums of fewer rows wait for themselves
         region.run, runs = region.run * runs, 1
         region.tiles = (region.run + TILE_ROWS - 1) // TILE_ROWS
     region.in_run = (region.tiles + most - 1) // most
