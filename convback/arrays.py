@@ -10,6 +10,8 @@ from convback.contract import Array, DType
 from convback.errors import DTypeError, ParameterError, ShapeError
 from convback.geometry import Shape
 
+NATIVE = {np.dtype(kind): np.dtype(kind) for kind in (np.float32, np.float64)}
+
 
 def common_dtype(**operands: object) -> DType:
     """The one dtype of all operands, in native byte order.
@@ -27,6 +29,8 @@ def common_dtype(**operands: object) -> DType:
 
 
 def _dtype(name: str, operand: object) -> DType:
+    if type(operand) is np.ndarray and (known := NATIVE.get(operand.dtype)) is not None:  # the short way
+        return known
     if not isinstance(operand, np.ndarray):
         raise DTypeError(f"{name} is a {type(operand).__name__}; expected a numpy.ndarray. Convert with numpy.asarray")
     if isinstance(operand, np.ma.MaskedArray):
@@ -66,7 +70,10 @@ def check_out(name: str, out: Any, shape: Shape, dtype: DType, inputs: dict[str,
     check_shape(name, out, shape, "the shape of the result")
     if not out.flags.writeable:
         raise ParameterError(f"{name} is read-only; expected an array that can be written")
+    owner = out.flags.owndata
     for other, array in inputs.items():
+        if owner and array.flags.owndata and array is not out:  # each has memory of its own
+            continue
         if np.may_share_memory(out, array) and np.shares_memory(out, array):
             raise ParameterError(f"{name} shares memory with {other}; expected memory of its own. Pass a copy")
     if _overlaps_itself(out):

@@ -45,7 +45,8 @@ def take(nbytes: int) -> NDArray[np.uint8]:
         raise UnsupportedProblem(
             f"a workspace of {nbytes} bytes is needed and CONVBACK_WORKSPACE allows {limit()}; raise it"
         )
-    _local.high_water = max(high_water(), nbytes)
+    if nbytes > getattr(_local, "high_water", 0):
+        _local.high_water = nbytes
     buffer: NDArray[np.uint8] | None = getattr(_local, "buffer", None)
     if buffer is None or buffer.nbytes < nbytes:
         _local.buffer = buffer = _aligned(nbytes)

@@ -74,7 +74,7 @@ cdef int run_planes(
 ) except -1:
     cdef Py_ssize_t copies = plan.blocks.number() * plan.groups
     # Where these are too few for the threads, the planes that a copy is for are divided, and each part makes its own.
-    cdef Py_ssize_t shares = 1 if copies >= 2 * threads else min(plan.channels, (2 * threads - 1) // copies + 1)
+    cdef Py_ssize_t shares = 1 if threads == 1 else min(plan.channels, (2 * threads - 1) // copies + 1)
     # Else groups that are neighbours in memory are left to one thread.
     cdef Py_ssize_t together = max(1, min(16, copies // (8 * threads)))
     cdef Py_ssize_t runs = (plan.groups + together - 1) // together
@@ -83,10 +83,13 @@ cdef int run_planes(
     if not all_finite(weights, plan.weights, threads):
         return False
     with nogil:
-        for item in prange(items, num_threads=threads, schedule="dynamic"):
-            if not watch.stopped:
-                roll_block(plan, source, weights, out, scratch + threadid() * plan.own, item, runs, shares)
-                look(&watch)
+        if items == 1:  # a team of threads, even of one, takes half a microsecond
+            roll_block(plan, source, weights, out, scratch, 0, runs, shares)
+        else:
+            for item in prange(items, num_threads=threads, schedule="dynamic"):
+                if not watch.stopped:
+                    roll_block(plan, source, weights, out, scratch + threadid() * plan.own, item, runs, shares)
+                    look(&watch)
     ended(&watch)
     return True
 

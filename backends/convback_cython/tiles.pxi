@@ -126,7 +126,9 @@ cdef bint all_finite(const real *a, Py_ssize_t count, int threads) noexcept nogi
     """Whether no number is infinite or NaN."""
     cdef Py_ssize_t block, blocks = (count + FINITE_BLOCK - 1) // FINITE_BLOCK
     cdef Py_ssize_t bad = 0
-    for block in prange(blocks, num_threads=threads if blocks > 1 else 1, schedule="static"):
+    if blocks == 1:
+        return are_finite(a, count)
+    for block in prange(blocks, num_threads=threads, schedule="static"):
         bad += not are_finite(a + block * FINITE_BLOCK, min(FINITE_BLOCK, count - block * FINITE_BLOCK))
     return bad == 0
 
