@@ -10,7 +10,7 @@ from convback.contract import Array, DType
 from convback.errors import DTypeError, ParameterError, ShapeError
 from convback.geometry import Shape
 
-NATIVE = {np.dtype(kind): np.dtype(kind) for kind in (np.float32, np.float64)}
+NATIVE: dict[type, DType] = {kind: np.dtype(kind) for kind in (np.float32, np.float64)}
 
 
 def common_dtype(**operands: object) -> DType:
@@ -29,15 +29,13 @@ def common_dtype(**operands: object) -> DType:
 
 
 def _dtype(name: str, operand: object) -> DType:
-    if type(operand) is np.ndarray and (known := NATIVE.get(operand.dtype)) is not None:  # the short way
-        return known
     if not isinstance(operand, np.ndarray):
         raise DTypeError(f"{name} is a {type(operand).__name__}; expected a numpy.ndarray. Convert with numpy.asarray")
-    if isinstance(operand, np.ma.MaskedArray):
+    if type(operand) is not np.ndarray and isinstance(operand, np.ma.MaskedArray):  # the first np.ma loads a module
         raise DTypeError(f"{name} is a masked array, whose mask would be ignored; fill it first, with .filled(0)")
-    if operand.dtype.type not in (np.float32, np.float64):
+    native = NATIVE.get(operand.dtype.type)
+    if native is None:
         raise DTypeError(f"{name} has dtype {operand.dtype}; expected float32 or float64. Convert with .astype")
-    native: DType = np.dtype(operand.dtype.type)
     return native
 
 

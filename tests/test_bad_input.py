@@ -334,6 +334,16 @@ TWINS = {
 }
 
 
+@pytest.mark.parametrize("of_input", [lambda a: a, lambda a: a[:]], ids=["whole", "view"])
+@pytest.mark.parametrize("of_out", [lambda a: a, lambda a: a[:]], ids=["whole", "view"])
+def test_an_out_is_no_input_whoever_of_them_owns_the_memory(of_input, of_out):
+    memory, w = np.full((1, 2, 6), 7.0), np.ones((2, 2, 3))
+    assert memory.flags.owndata
+    with pytest.raises(ParameterError, match="out shares memory with dy"):
+        convback.dx(of_input(memory), w, memory.shape, padding=1, out=of_out(memory))
+    assert (memory == 7).all()
+
+
 @pytest.mark.parametrize("twin", TWINS)
 @pytest.mark.parametrize("op", LAYER_OPS)
 def test_a_planned_call_does_not_let_its_wrong_twin_pass(layer, op, twin):

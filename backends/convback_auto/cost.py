@@ -126,9 +126,8 @@ def rows(op: str, geom: ConvGeometry, itemsize: int, threads: int) -> float:
     vectors, taps, inside = -(-row // width), 1.0, 1.0
     if geom.rank > 1:
         taps = min(4, geom.kernel[-2] / stride[-2])
-        inside -= sum(geom.padding[-2]) / (
-            4 * geom.y_spatial[-2] + sum(geom.padding[-2])
-        )  # rows of padding are left out
+        padded = sum(geom.padding[-2])
+        inside -= padded / (4 * geom.y_spatial[-2] + padded)  # rows of padding are left out
     waiting = max(1, ROWS_SUMS / taps / min(vectors, 4 if taps > 1 else 8))
     cached = 1 + summed * math.prod(geom.kernel[:-2]) / ROWS_CACHED
     products = geom.macs * inside * vectors / row * ROWS_VECTOR * waiting * cached

@@ -130,7 +130,7 @@ INLINE void NAME(roll)(const int single, const int K, const int vecs, const int 
     ROLL(1, K, 2, 2) ROLL(1, K, 4, 2)
 ALL(1) ALL(2) ALL(3) ALL(4) ROLL(0, 1, 8, 1) ROLL(1, 1, 8, 1)
 
-/* With one column, and several turns or one, and with two columns. */
+/* With one column, and several turns or one, and with two columns. Of the most rows strip_vecs gives no strip of 4. */
 #define TURNS(K) [1] = NAME(roll_0_##K##_1_1), [2] = NAME(roll_0_##K##_2_1), [3] = NAME(roll_0_##K##_3_1),             \
                  [4] = NAME(roll_0_##K##_4_1)
 #define TURN(K) [1] = NAME(roll_1_##K##_1_1), [2] = NAME(roll_1_##K##_2_1), [3] = NAME(roll_1_##K##_3_1),              \
