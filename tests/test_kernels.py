@@ -12,7 +12,7 @@ from convback_tools import suites
 import convback
 
 tiled = pytest.importorskip("convback_cython.tiled", exc_type=ImportError)
-from convback_cython import forms  # noqa: E402
+from convback_cython import forms, pointwise  # noqa: E402
 
 TILED = ("gemm", "grouped", "depthwise", "winograd")
 ISAS = ("avx512", "avx2", "base")
@@ -72,9 +72,12 @@ def assert_both_are_right(backend, x, w, layer):
             np.testing.assert_array_equal(result, expected)
 
 
-def force(monkeypatch, rows):
-    """Vectors along rows, or in no case; a strided y has gaps in its rows."""
-    monkeypatch.setattr(forms, "rows_pay", lambda op, geom, *_: rows and (op == "dx" or geom.stride[-1] == 1))
+def force(monkeypatch, form):
+    """One form alone, but that the rows of a strided y have gaps."""
+    gaps = {"rows": "tiles"}
+    monkeypatch.setattr(
+        forms, "fastest", lambda op, geom, *_: gaps.get(form, form) if op == "y" and geom.stride[-1] > 1 else form
+    )
 
 
 @pytest.mark.parametrize("width", [1, 2, 7, 15, 16, 17, 28, 31, 33, 40, 70])
@@ -94,7 +97,7 @@ def force(monkeypatch, rows):
 @pytest.mark.parametrize("stride", [1, 2, 3])
 def test_depthwise_rows(monkeypatch, width, kernel, dilation, stride):
     """Vectors along rows that they do not fill, and with a stride of 2 the two phases of a row, interleaved."""
-    force(monkeypatch, rows=True)
+    force(monkeypatch, "rows")
     rng = np.random.default_rng(0)
     layer = {"stride": stride, "padding": 4, "dilation": dilation, "groups": 3}
     w = rng.integers(-9, 10, (3, 1, *kernel)).astype("f8")
@@ -109,10 +112,10 @@ def test_depthwise_rows(monkeypatch, width, kernel, dilation, stride):
     [((3, 3), 1), ((4, 2), (2, 1)), ((7, 3), 1), ((13, 1), 1), ((2, 5, 3), (1, 2, 1)), ((1, 3), 2), ((5,), 1)],
 )
 @pytest.mark.parametrize("stride", [1, 2, 5, (1, 3, 1)])
-@pytest.mark.parametrize("rows", [True, False])
-def test_both_forms_of_y_and_dx(monkeypatch, rows, stride, kernel, dilation, channels, filters, groups, width):
+@pytest.mark.parametrize("form", ["rows", "tiles"])
+def test_both_forms_of_y_and_dx(monkeypatch, form, stride, kernel, dilation, channels, filters, groups, width):
     """Vectors along the rows, and across channels or groups, whichever would be chosen; in turns of taps and tails."""
-    force(monkeypatch, rows)
+    force(monkeypatch, form)
     rng = np.random.default_rng(0)
     if isinstance(stride, tuple):  # a stride from row to row alone: y has rows without gaps
         stride = stride[-len(kernel) :]
@@ -121,6 +124,36 @@ def test_both_forms_of_y_and_dx(monkeypatch, rows, stride, kernel, dilation, cha
     w = rng.integers(-9, 10, (filters, channels // groups, *kernel)).astype("f8")
     for lanes in (False, True):
         assert_both_are_right(tiled.Tiled(lanes, lambda op, geom: None), x, w, layer)
+
+
+@pytest.mark.parametrize("form", ["positions", "tiles"])
+@pytest.mark.parametrize(("channels", "filters", "groups"), [(1, 1, 1), (40, 29, 1), (6, 33, 3), (15, 30, 15)])
+@pytest.mark.parametrize("space", [(1,), (23,), (7, 7), (4, 17), (3, 4, 70), (33, 2)])
+@pytest.mark.parametrize("stride", [1, 2, 3, (2, 1, 1), (1, 1, 2)])
+@pytest.mark.parametrize("threads", [1, 7])
+def test_pointwise_layers(monkeypatch, form, threads, stride, space, channels, filters, groups):
+    """Panels within an image and across several, in blocks; tiles of few channels; with strides, zeros between."""
+    force(monkeypatch, form)
+    monkeypatch.setattr(pointwise, "COPY_BYTES", 2000)
+    monkeypatch.setattr(tiled, "PARALLEL_MACS", 0)
+    monkeypatch.setattr(tiled, "get_num_threads", lambda: threads)
+    rng = np.random.default_rng(0)
+    layer = {"stride": stride[-len(space) :] if isinstance(stride, tuple) else stride, "groups": groups}
+    x = rng.integers(-9, 10, (5, channels, *space)).astype("f8")
+    w = rng.integers(-9, 10, (filters, channels // groups, *(1,) * len(space))).astype("f8")
+    assert_both_are_right(tiled.Tiled(False, lambda op, geom: None), x, w, layer)
+
+
+def test_a_pointwise_layer_passes_on_what_is_not_finite(monkeypatch):
+    """Nothing is multiplied but terms of the sums: an infinite weight meets no zeros between results."""
+    force(monkeypatch, "positions")
+    w, dy = np.full((3, 4, 1, 1), np.inf, "f4"), np.ones((2, 3, 3, 3), "f4")
+    geom = convback.ConvGeometry((2, 4, 5, 5), w.shape, stride=2)
+    dx = np.full(geom.x_shape, np.nan, "f4")
+    tiled.Tiled(False, lambda op, geom: None).plan("dx", geom, dx.dtype)(dy, w, dx)
+    assert (dx[..., ::2, ::2] == np.inf).all()
+    assert (dx[..., 1::2, :] == 0).all()
+    assert (dx[..., 1::2] == 0).all()
 
 
 def test_a_row_of_padding_is_left_out():

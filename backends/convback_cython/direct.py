@@ -9,6 +9,7 @@ from convback import ConvGeometry, get_num_threads
 from convback.contract import Array, DType, Run
 from convback_cython.isa import info as info
 from convback_cython.isa import kernels
+from convback_cython.planning import flattened
 
 CONTRACT = 1
 CTYPES = {"float32": "float", "float64": "double"}
@@ -26,12 +27,15 @@ def supports(op: str, geom: ConvGeometry | None, dtype: DType) -> str | None:
 
 def plan(op: str, geom: ConvGeometry, dtype: DType) -> Run:
     kernel = {"y": _kernels.y, "dx": _kernels.dx, "dw": _kernels.dw}[op][CTYPES[dtype.name]]
-    layer = _kernels.Layer(geom.as3d())
+    flat = flattened(geom)
+    layer = _kernels.Layer(flat)
+    x, w, y = flat.x_shape, flat.w_shape, flat.y_shape
+    shapes = {"y": (x, w, y), "dx": (y, w, x), "dw": (y, x, w)}[op]
     parallel = geom.macs >= PARALLEL_MACS
 
     def run(a: Array, b: Array, out: Array) -> None:
         threads = get_num_threads() if parallel else 1
-        kernel(three_axes(a), three_axes(b), layer, three_axes(out), threads)
+        kernel(a.reshape(shapes[0]), b.reshape(shapes[1]), layer, out.reshape(shapes[2]), threads)
 
     return run
 
@@ -51,7 +55,3 @@ def dw(dy: Array, x: Array, geom: ConvGeometry, out: Array) -> None:
 def db(dy: Array, out: Array) -> None:
     threads = get_num_threads() if dy.size >= PARALLEL_MACS else 1
     _db[dy.itemsize](dy.reshape(*dy.shape[:2], -1), out, threads)
-
-
-def three_axes(a: Array) -> Array:
-    return a.reshape(*a.shape[:2], *(1,) * (5 - a.ndim), *a.shape[2:])

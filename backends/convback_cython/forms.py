@@ -1,10 +1,13 @@
-"""Which form y and dx take: planes, with vectors along the rows, or tiles, with vectors across channels or groups.
+"""Which form y and dx take, all of which compute the same.
 
-Both compute the same. Rows serve where channels or groups would not fill the vectors, and where little is summed: then
-tiles spend their time on transposing inputs or results. The costs below, in seconds, were fitted to what 3308 passes
-took on one core of an AMD Zen 4, half of them with AVX-512 and half with AVX2, in both dtypes. In 952 others the form
-that they choose took 2 % longer on average than the faster one with AVX-512, and 4 % with AVX2; tiles alone took 66 and
-61 % longer.
+Pointwise layers take *positions*: in 600 gradients, on one core of a Zen 3, the better of the other forms took half as
+long again on average. Other layers take *rows* of planes, with vectors along the rows, or *tiles*, with vectors across
+channels or groups.
+
+Rows serve where channels or groups would not fill the vectors, and where little is summed: then tiles spend their time
+on transposing inputs or results. The costs below, in seconds, were fitted to what 3308 passes took on one core of an
+AMD Zen 4, half of them with AVX-512 and half with AVX2, in both dtypes. In 952 others the form that they choose took
+2 % longer on average than the faster one with AVX-512, and 4 % with AVX2; tiles alone took 66 and 61 % longer.
 """
 
 from __future__ import annotations
@@ -12,6 +15,7 @@ from __future__ import annotations
 import math
 
 from convback import ConvGeometry
+from convback_cython import pointwise
 from convback_cython.gather import FEW_CHANNELS
 from convback_cython.planes import INTERLEAVED, STRIP_VECS, rolled_rows
 from convback_cython.planning import PARALLEL_MACS
@@ -35,12 +39,15 @@ CHANNELS_OUTPUT = 3.2e-9  # a vector of channels of results
 CHANNELS_INPUT = 1.1e-10  # an input, where so many are summed that their channels become neighbours
 
 
-def rows_pay(op: str, geom: ConvGeometry, itemsize: int, vector_bytes: int, most_rolled: int, lanes: bool) -> bool:
-    """Whether planes are faster with vectors so long; else groups (`lanes`) or channels lie across these."""
+def fastest(op: str, geom: ConvGeometry, itemsize: int, vector_bytes: int, most_rolled: int, lanes: bool) -> str:
+    """Which of "positions", "rows" and "tiles" is fastest with vectors so long; tiles are of groups with `lanes`."""
+    size = (itemsize, vector_bytes)
+    if pointwise.suits(geom, *size) and not geom.groups == geom.C == geom.F:
+        return "positions"
     if op == "y" and geom.stride[-1] > 1:  # a row is read without gaps
-        return False
+        return "tiles"
     tiles = across_groups if lanes else across_channels
-    return rows(op, geom, itemsize, vector_bytes, most_rolled) < tiles(op, geom, itemsize, vector_bytes)
+    return "rows" if rows(op, geom, *size, most_rolled) < tiles(op, geom, *size) else "tiles"
 
 
 def rows(op: str, geom: ConvGeometry, itemsize: int, vector_bytes: int, most_rolled: int) -> float:

@@ -214,6 +214,40 @@ static void NAME(interleave)(const REAL *from, ptrdiff_t from_step, ptrdiff_t fi
     }
 }
 
+/* Slot first + i is source[i * next] for i < count; panels of 2 * LANES slots lie `step` numbers apart. */
+static void NAME(take_row)(const REAL *source, ptrdiff_t next, ptrdiff_t first, ptrdiff_t count, REAL *panels,
+                           ptrdiff_t step)
+{
+    for (ptrdiff_t i = 0, piece; i < count; i += piece) {
+        ptrdiff_t slot = (first + i) % (2 * LANES);
+        REAL *to = panels + (first + i) / (2 * LANES) * step + slot;
+        piece = count - i < 2 * LANES - slot ? count - i : 2 * LANES - slot;
+        if (next == 1)
+            NAME(copy_row)(source + i, to, piece);
+        else
+            for (ptrdiff_t j = 0; j < piece; j++)
+                to[j] = source[(i + j) * next];
+    }
+}
+
+/* to[i * next] = row[i] for i < count, and zeros between these and before `end`. */
+static void NAME(put_row)(const REAL *row, ptrdiff_t count, REAL *to, ptrdiff_t next, ptrdiff_t end)
+{
+    ptrdiff_t i = 0;
+    if (next == 1) {
+        NAME(copy_row)(row, to, count);
+        i = count;
+    }
+    for (; next == 2 && i + LANES <= count && 2 * (i + LANES) <= end; i += LANES) {
+        NAME(vector) numbers = NAME(load)(row + i), zeros = {0};
+        NAME(store)(to + 2 * i, SHUFFLE(numbers, zeros, LOW));
+        NAME(store)(to + 2 * i + LANES, SHUFFLE(numbers, zeros, HIGH));
+    }
+    NAME(zero_row)(to + i * next, end - i * next);
+    for (; i < count; i++)
+        to[i * next] = row[i];
+}
+
 #define TILE(rows, vecs, lanes)                                                                                        \
     static void NAME(tile_##rows##_##vecs##_##lanes)(                                                                  \
         const REAL *a, const ptrdiff_t *at, ptrdiff_t a_step, const REAL *b, ptrdiff_t b_step,                         \

@@ -20,7 +20,7 @@ import numpy as np
 
 from convback import ConvGeometry, get_num_threads, workspace
 from convback.contract import Array, DType, Run
-from convback_cython import direct, forms, gather, isa, planes, reduction
+from convback_cython import direct, forms, gather, isa, planes, pointwise, reduction
 from convback_cython import winograd as transforms
 from convback_cython import winograd_gauge as gauge
 from convback_cython.planning import PARALLEL_MACS, TooLarge
@@ -30,10 +30,13 @@ PEAK_FLOPS = 500_000_000
 
 _kernels = isa.kernels()
 
-Pass: TypeAlias = gather.Pass | planes.Planes | reduction.Reduction | transforms.Tiles | transforms.Products
+Pass: TypeAlias = (
+    gather.Pass | planes.Planes | pointwise.Pointwise | reduction.Reduction | transforms.Tiles | transforms.Products
+)
 KERNELS: dict[type, Any] = {
     gather.Pass: _kernels.Gather,
     planes.Planes: _kernels.Planes,
+    pointwise.Pointwise: _kernels.Pointwise,
     reduction.Reduction: _kernels.Reduction,
     transforms.Tiles: _kernels.Winograd,
     transforms.Products: _kernels.WinogradReduction,
@@ -72,11 +75,14 @@ class Tiled:
         vector = (itemsize, _kernels.vector_bytes)
         if op == "dw":
             return [reduction.reduction(geom, *vector, _kernels.tile_rows, self.lanes)], False
-        passes: list[gather.Pass | planes.Planes] = []
-        if forms.rows_pay(op, geom, *vector, _kernels.most_rolled, self.lanes):
-            passes += planes.passes(op, geom, *vector, _kernels.most_rolled)
-        else:
-            passes += gather.passes(op, geom, *vector, self.lanes)
+        passes: list[gather.Pass | planes.Planes | pointwise.Pointwise] = []
+        match forms.fastest(op, geom, *vector, _kernels.most_rolled, self.lanes):
+            case "rows":
+                passes += planes.passes(op, geom, *vector, _kernels.most_rolled)
+            case "positions":
+                passes.append(pointwise.product(op, geom, *vector))
+            case "tiles":
+                passes += gather.passes(op, geom, *vector, self.lanes)
         outputs = math.prod(geom.y_shape if op == "y" else geom.x_shape)
         return [*passes], sum(a_pass.outputs for a_pass in passes) < outputs
 

@@ -19,7 +19,7 @@ FILES = {
     "cython": ("direct.py", "direct.pxi"),
     "gemm": (
         "planning.py", "window.pxi", "axes.py", "gather.py", "gather.pxi", "strips.pxi", "reduction.py",
-        "reduction.pxi", "planes.py", "planes.pxi",
+        "reduction.pxi", "planes.py", "planes.pxi", "pointwise.py", "pointwise.pxi",
     ),
     "winograd": ("winograd.py", "winograd.pxi", "winograd_reduction.pxi"),
     "fft": ("__init__.py", "spectra.py"),
