@@ -50,6 +50,7 @@ class Reduction:
     parts: int  # of a block, which are summed apart
     image: int  # of dy
     clipped: bool  # whether a tile has rows of one tap
+    taps: int  # that tiles are told apart by: all, or none but one
     count: Triple
     step: Triple
     origin: Triple
@@ -58,18 +59,20 @@ class Reduction:
     vec_channel: Indices  # [panel, vector]: the channel of dy in its first slot
     vec_filled: Indices  # [panel, vector]
     slot_weight: Indices  # [panel, slot], -1 for an empty slot
-    tile_first: Indices  # [tile], and the number of rows
+    tap_at: Indices  # [tap, axis], from the origin
+    tile_first: Indices  # [tile]: its first row; and the number of rows
+    tile_weight: Indices  # [tile]: the place of its first row in the weights of a filter; others are `taps` apart
     row_unit: Indices
-    row_tap: Indices  # [row, axis], from the origin
-    row_weight: Indices
+    row_tap: Indices  # [row, axis], from that of the tile
     itemsize: int
 
     def scratch_bytes(self, threads: int) -> int:
         sums = self.parts * self.chunk * len(self.row_unit) * self.slots
         packed = self.packed * math.prod(self.block) * self.slots
         copies = in_lines(packed) + in_lines(self.window.numbers(self.block[0]))
-        copies *= threads if self.window.lanes > 1 else 1
-        return (sums + copies) * self.itemsize + threads * in_lines(math.prod(self.block[:3])) * 16
+        segments = self.taps * (in_lines(math.prod(self.block[:3])) * 16 + (self.parts + 1) * 8)
+        own = copies * self.itemsize + segments
+        return sums * self.itemsize + own * (threads if self.window.lanes > 1 else 1)
 
 
 def reduction(geom: ConvGeometry, itemsize: int, vector_bytes: int, tile_rows: int, lanes: bool) -> Reduction:
@@ -80,7 +83,10 @@ def reduction(geom: ConvGeometry, itemsize: int, vector_bytes: int, tile_rows: i
     stride = triple(1 if n == 1 else s for n, s in zip(geom.y_spatial, geom.stride, strict=True))
     C, F = geom.C // geom.groups, geom.F // geom.groups
     clipped = not lanes and tile_rows < 2 * C
-    rows, tile_first = tiles(C, geom.kernel, tile_rows, clipped)
+    taps = [[k * d for k, d in zip(tap, geom.dilation, strict=True)] for tap in product(*map(range, geom.kernel))]
+    nowhere = [0, 0, 0]
+    apart = taps if clipped else [nowhere]
+    rows, tile_first = tiles(C, len(taps), tile_rows, clipped)
     found = slots(geom, V, lanes)
     number = len(found["vecs"])
     parts = min(16, -(-TILES // (number * (len(tile_first) - 1)))) if geom.macs >= PARALLEL_MACS else 1
@@ -96,7 +102,7 @@ def reduction(geom: ConvGeometry, itemsize: int, vector_bytes: int, tile_rows: i
 
     def cost(count: Triple) -> int:
         copied = 0 if clipped else math.prod(size(count)) * units * width
-        return (packed * math.prod(count) * 2 * V + copied) * itemsize
+        return (packed * math.prod(count) * 2 * V + copied) * itemsize + len(apart) * count[0] * count[1] * 16
 
     count = triple(geom.y_spatial)
     blocks = block(geom.N, count, (1, 1, 1) if clipped else reach, cost, own=lanes)
@@ -109,29 +115,24 @@ def reduction(geom: ConvGeometry, itemsize: int, vector_bytes: int, tile_rows: i
         ),
         N=geom.N, weights=math.prod(geom.w_shape), macs=geom.macs, panels=number, chunk=summed, packed=packed,
         slots=2 * V, slot_step=F if lanes else 1, block=blocks, parts=parts, image=geom.F * math.prod(geom.y_spatial),
-        clipped=clipped, count=count, step=stride, origin=triple(-lo for lo, _ in geom.padding),
+        clipped=clipped, taps=len(apart), count=count, step=stride, origin=triple(-lo for lo, _ in geom.padding),
         panel_vecs=indices(found["vecs"]), panel_group=indices(found["group"]),
         vec_channel=indices(found["channel"]), vec_filled=indices(found["filled"]),
-        slot_weight=indices(found["weight"]), tile_first=indices(tile_first),
+        slot_weight=indices(found["weight"]), tap_at=indices(apart).ravel(), tile_first=indices(tile_first),
+        tile_weight=indices([rows[first][0] * len(taps) + rows[first][1] for first in tile_first[:-1]]),
         row_unit=indices([c for c, _ in rows]),
-        row_tap=indices([[k * d for k, d in zip(tap, geom.dilation, strict=True)] for _, tap in rows]).ravel(),
-        row_weight=indices([((c * geom.kernel[0] + m) * geom.kernel[1] + k) * geom.kernel[2] + l
-                            for c, (m, k, l) in rows]),
+        row_tap=indices([nowhere if clipped else taps[tap] for _, tap in rows]).ravel(),
         itemsize=itemsize,
     )  # fmt: skip
 
 
-def tiles(
-    C: int, kernel: tuple[int, ...], tile_rows: int, clipped: bool
-) -> tuple[list[tuple[int, tuple[int, ...]]], list[int]]:
+def tiles(C: int, taps: int, tile_rows: int, clipped: bool) -> tuple[list[tuple[int, int]], list[int]]:
     """All rows, as (channel, tap), and where each tile begins, and the last ends."""
-    taps = list(product(*map(range, kernel)))
     if not clipped:
-        return [(c, tap) for c in range(C) for tap in taps], balanced(C * len(taps), tile_rows)
+        return list(product(range(C), range(taps))), balanced(C * taps, tile_rows)
     rows, first = [], [0]
-    channels = balanced(C, tile_rows)
-    for c0, c1 in pairwise(channels):
-        for tap in taps:  # one after another, since they read the same inputs
+    for c0, c1 in pairwise(balanced(C, tile_rows)):
+        for tap in range(taps):  # one after another, since they read the same inputs
             rows += [(c, tap) for c in range(c0, c1)]
             first.append(len(rows))
     return rows, first
