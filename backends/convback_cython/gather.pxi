@@ -203,10 +203,13 @@ cdef void pack_weights(
             continue
         interleave(
             weights + slots[0] + ci * plan.weight_depth, slots[1] - slots[0], filled, plan.kernel,
-            weights + plan.weights, taps, vector,
+            weights + plan.weights, taps + slot, width,
         )
+    if plan.kernel > 1:
         for tap in range(plan.taps):
-            memcpy(packed + term_of(plan, tap, ci) * width + slot, taps + plan.tap_weight[tap] * vector, VECTOR_BYTES)
+            at = term_of(plan, tap, ci) * width
+            for v in range(plan.panel_vecs[panel]):  # at once, as they lie in one line of cache
+                memcpy(packed + at + v * vector, taps + plan.tap_weight[tap] * width + v * vector, VECTOR_BYTES)
 
 
 cdef inline void pack_one_tap(
@@ -228,4 +231,6 @@ cdef inline Py_ssize_t term_of(Gather plan, Py_ssize_t tap, Py_ssize_t ci) noexc
         column += 1
     first, inner = plan.set_tap[column], plan.set_inner[column]
     tap -= first
+    if inner == 1:
+        return (first + tap) * plan.window.depth + ci
     return first * plan.window.depth + (tap // inner * plan.window.depth + ci) * inner + tap % inner

@@ -127,6 +127,13 @@ static int cpu_has_avx512(void)
 #define cpu_has_avx512() 0
 #endif
 
+/* Ask for memory that is read soon; it need not be there. */
+INLINE void prefetch(const void *from, ptrdiff_t size)
+{
+    for (ptrdiff_t i = 0; i < size; i += LINE)
+        __builtin_prefetch((const char *)from + i);
+}
+
 #define REAL float
 #define INTEGER int
 #if VECTOR_BYTES == 64

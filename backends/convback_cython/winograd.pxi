@@ -27,6 +27,7 @@ cdef extern from "microkernel.h":
         Py_ssize_t point_step, Py_ssize_t tile_step) nogil
     void float_weights_at_points(const float *w, int flipped, float *out, Py_ssize_t point_step) nogil
     void double_weights_at_points(const double *w, int flipped, double *out, Py_ssize_t point_step) nogil
+    void prefetch(const void *from_, Py_ssize_t size) nogil
     int float_outputs_from_points(
         const float *m, Py_ssize_t point_step, Py_ssize_t tile_step, Py_ssize_t tiles, float *out,
         Py_ssize_t row_step) nogil
@@ -38,6 +39,7 @@ cdef enum:
     POINTS = 36
     NINE = 9  # taps of a filter and channel at one depth
     MOST_DEPTHS = 16  # taps along the depth
+    TERMS_AHEAD = 8  # whose weights are fetched
 
 
 cdef class Winograd:
@@ -171,6 +173,8 @@ cdef void put_weights(
     panel += item // (plan.taps * plan.depth)
     for v in range(plan.panel_vecs[panel]):
         slot = panel * plan.slots + v * vector
+        if plan.flipped:  # terms lie far apart
+            prefetch(weights + slot * plan.slot_step + TERMS_AHEAD * plan.term_step, NINE * VECTOR_BYTES)
         interleave(
             weights + slot * plan.slot_step, plan.slot_step, filled_slots(plan, slot, vector), NINE, end, nine, vector,
         )
