@@ -96,6 +96,9 @@ def quick() -> Iterator[Case]:
         ConvGeometry((2, 5, 6, 7), (3, 5, 1, 1)),
         ConvGeometry((2, 3, 7, 8), (4, 3, 1, 1), 2),
         ConvGeometry((2, 3, 5, 4), (4, 3, 1, 1), (2, 3), 2),
+        # 1x1 with more channels and positions than tiles and blocks hold; strides in rows that fill vectors.
+        ConvGeometry((3, 40, 17, 17), (41, 40, 1, 1)),
+        ConvGeometry((1, 16, 3, 5, 33), (17, 16, 1, 1, 1), 2),
         # Rows longer than any vector register, with a remainder.
         ConvGeometry((1, 2, 3, 53), (3, 2, 2, 3), 1, 1),
         ConvGeometry((1, 2, 3, 71), (2, 2, 1, 5), (1, 2), (0, 2)),
@@ -130,6 +133,10 @@ def quick() -> Iterator[Case]:
         ConvGeometry((1, 12, 5, 7), (30, 12, 3, 3), 2, 1),
         ConvGeometry((1, 17, 2, 11), (20, 17, 1, 6), (1, 5), (0, 2)),
         ConvGeometry((1, 33, 8, 9), (34, 33, 5, 2), 1, 2),
+        ConvGeometry((2, 36, 5, 7), (40, 36, 2, 2), 2, 1),
+        # More groups than vectors have lanes; more taps than are packed at once.
+        ConvGeometry((1, 36, 2, 3), (36, 2, 2, 2), 1, 0, 1, 18),
+        ConvGeometry((1, 3, 17, 18), (10, 3, 17, 17)),
         # A step that is never taken may have any length.
         ConvGeometry((1, 2, 3, 4), (3, 2, 3, 4), 2**61),
         # Empty sums.
