@@ -96,6 +96,7 @@ def quick() -> Iterator[Case]:
         ConvGeometry((2, 5, 6, 7), (3, 5, 1, 1)),
         ConvGeometry((2, 3, 7, 8), (4, 3, 1, 1), 2),
         ConvGeometry((2, 3, 5, 4), (4, 3, 1, 1), (2, 3), 2),
+        ConvGeometry((2, 6, 4, 5), (9, 2, 1, 1), 1, 0, 1, 3),
         # 1x1 with more channels and positions than tiles and blocks hold; strides in rows that fill vectors.
         ConvGeometry((3, 40, 17, 17), (41, 40, 1, 1)),
         ConvGeometry((1, 16, 3, 5, 33), (17, 16, 1, 1, 1), 2),

@@ -44,7 +44,7 @@ NO_MATHS = {
     r"return min\(range\(1, most|if len\(spacing\) != 1": "how many rows roll: only how fast",
     r"cdef Py_ssize_t (shares|together|runs) =": "how work is shared out: any number will do",
     r"(rows|step_\w|J, taps|plane, planes, filters|some|many|size, most) =": "the sizes of blocks: any will do",
-    r"OWN_BYTES =|SHARED_BYTES =|TILES =|MOST_COLUMNS =|FINITE_BLOCK =|OWN_SLOTS =": "any number will do",
+    r"OWN_BYTES =|COPY_BYTES =|SHARED_BYTES =|TILES =|MOST_COLUMNS =|FINITE_BLOCK =|OWN_SLOTS =": "any number will do",
     r"GROUP_CHANNELS =|FEWEST_|MOST_SUMMED_TILES =": "any number will do",
     r"LANES =": "a dot product has as many partial sums as one likes",
     r".*(malloc|free|NULL)\b": "memory, not numbers",
