@@ -126,6 +126,8 @@ def quick() -> Iterator[Case]:
         ConvGeometry((2, 34, 5, 7), (3, 34, 3, 3), 1, 1),
         ConvGeometry((1, 3, 6, 9), (35, 3, 3, 3), 1, ((0, 2), (3, 1))),
         ConvGeometry((1, 2, 18, 15), (3, 2, 3, 3)),
+        ConvGeometry((1, 20, 14, 15), (1, 20, 3, 3), 1, 1),
+        ConvGeometry((1, 1, 14, 15), (20, 1, 3, 3), 1, 1),
         ConvGeometry((2, 2, 3, 5, 6), (32, 2, 2, 3, 3), 1, ((2, 0), (1, 0), (0, 1)), (2, 1, 1)),
         # Channels that fill vectors, so that neighbouring taps may be summed at once; a phase of dx without any tap.
         ConvGeometry((2, 32, 5, 6), (3, 32, 3, 3), 1, 1),
