@@ -144,6 +144,16 @@ def test_pointwise_layers(monkeypatch, form, threads, stride, space, channels, f
     assert_both_are_right(tiled.Tiled(False, lambda op, geom: None), x, w, layer)
 
 
+def test_a_pointwise_step_that_is_never_taken_may_have_any_length():
+    rng = np.random.default_rng(0)
+    x, w = rng.standard_normal((2, 2, 3, 40)), rng.standard_normal((3, 2, 1, 1))
+    y = convback.conv(x, w, stride=(2**61, 1), backend="gemm")
+    np.testing.assert_array_equal(y, convback.conv(x[:, :, :1], w, backend="gemm"))
+    dx = convback.dx(y, w, x.shape, stride=(2**61, 1), backend="gemm")
+    np.testing.assert_array_equal(dx[:, :, :1], convback.dx(y, w, (2, 2, 1, 40), backend="gemm"))
+    assert (dx[:, :, 1:] == 0).all()
+
+
 def test_a_pointwise_layer_passes_on_what_is_not_finite(monkeypatch):
     """Nothing is multiplied but terms of the sums: an infinite weight meets no zeros between results."""
     force(monkeypatch, "positions")

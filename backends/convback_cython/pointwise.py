@@ -67,7 +67,9 @@ def suits(geom: ConvGeometry, itemsize: int, vector_bytes: int) -> bool:
 def product(op: str, geom: ConvGeometry, itemsize: int, vector_bytes: int) -> Pointwise:
     """The pass that computes y or dx."""
     geom = flattened(geom)
-    x, y = places(triple(geom.x_spatial), triple(geom.stride)), places(triple(geom.y_spatial), (1, 1, 1))
+    # A step that is never taken may have any length.
+    stride = triple(1 if n == 1 else s for n, s in zip(geom.y_spatial, geom.stride, strict=True))
+    x, y = places(triple(geom.x_spatial), stride), places(triple(geom.y_spatial), (1, 1, 1))
     C, F = geom.C // geom.groups, geom.F // geom.groups
     summed, channels, weight_summed, weight_channel = (C, F, 1, C) if op == "y" else (F, C, C, 1)
     slots = 2 * vector_bytes // itemsize
