@@ -11,9 +11,10 @@ from typing import TypeVar
 # A measurement repeats a call until it lasts this long: well above the resolution of the clock and a thread's wake-up.
 SHORTEST_MEASUREMENT = 2e-3
 
-# A call shorter than this is made once before it is measured: caches have rested, and a thread that is woken may take
-# two milliseconds to begin.
+# Calls shorter than this are made for a while before they are measured: caches have rested, and a thread that is woken
+# on a busy CPU begins only when its turn comes, some 4 ms later, now and then twice.
 LONG_CALL = 20e-3
+WARM_UP = 10e-3
 
 # Threads of BLAS and OpenMP keep a CPU busy for some 30 ms after their last work; the next contestant must not pay.
 REST = 0.05
@@ -63,7 +64,8 @@ def _goes_on(measured: list[float], repeats: int, budget: float, rounds: int) ->
 
 def _measure(call: Callable[[], object], repeats: int, warm: bool = True) -> float:
     sleep(REST)
-    if warm:
+    begun = perf_counter()
+    while warm and perf_counter() - begun < WARM_UP:
         call()
     started = perf_counter()
     for _ in range(repeats):
